@@ -1,0 +1,38 @@
+#pragma once
+// What the rest of ritz needs of a network: its parameters, a forward function, and, where its structure
+// is known, the chain of stages that the fast second-order kernels take. Built-in models, a user's
+// torch::nn::Module and TorchScript files all become this.
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ritz/base/tensor.h"
+#include "ritz/nn/chain.h"
+
+namespace ritz::nn {
+
+struct NamedTensor {
+  std::string name;  // as in a state_dict: "layers.0.weight"
+  Tensor value;
+};
+
+/// A network as a function of its parameters. Copies share the parameters.
+struct Network {
+  std::string description;              // "mlp:784-128-64-10:tanh", or the file it came from
+  std::vector<NamedTensor> parameters;  // leaves that require grad, in state_dict order
+  std::vector<NamedTensor> buffers;     // running statistics; saved with the parameters
+  std::function<Tensor(const Tensor&)> forward;  // [n, ...] -> [n, outputs]
+  std::function<void(bool)> set_training;        // batch norm and dropout; starts in evaluation mode
+  std::shared_ptr<const Chain> chain;            // null where the structure is not known
+  std::shared_ptr<void> owner;                   // keeps the module alive
+
+  int64_t parameter_count() const;
+  std::vector<Tensor> parameter_values() const;
+  /// All parameters as one vector [P], in order; a copy, detached.
+  Tensor flat_parameters() const;
+  /// Writes a vector [P] into the parameters.
+  void set_flat_parameters(const Tensor& theta) const;
+};
+
+}  // namespace ritz::nn

@@ -1,6 +1,6 @@
 #pragma once
-// The central idea of the library: a linear map known only through its action. Operators know how to
-// multiply and nothing else; solvers (ritz/krylov, ritz/sketch) never see a matrix.
+// The central idea of the library: a linear map known only through its action. Operators know how
+// to multiply and nothing else; solvers (ritz/krylov, ritz/sketch) never see a matrix.
 #include <memory>
 
 #include "ritz/base/tensor.h"
@@ -9,9 +9,9 @@ namespace ritz {
 
 /// A linear map known only through its action.
 ///
-/// Shapes: `apply` takes [cols] or [cols, k] and gives [rows] or [rows, k]; a block of k vectors costs
-/// one call, so methods that need several probes hand over all of them at once. dtype and device of
-/// what goes in and comes out are those of `options()`.
+/// Shapes: `apply` takes [cols] or [cols, k] and gives [rows] or [rows, k]; a block of k vectors
+/// costs one call, so methods that need several probes hand over all of them at once. dtype and
+/// device of what goes in and comes out are those of `options()`.
 class LinearOperator {
  public:
   virtual ~LinearOperator() = default;

@@ -1,0 +1,33 @@
+#pragma once
+// Arnoldi's reduction of a general operator to Hessenberg form.
+//
+// Invariant after m steps, Q [m + 1, P] with orthonormal rows, H [m + 1, m] upper Hessenberg:
+//
+//     A Q_m^H = Q_{m+1}^H H         (Q_m: the first m rows)
+//
+//     const auto run = ritz::arnoldi(A, {.steps = 40});
+//     const auto theta = run.ritz_values();  // complex128 [m], largest modulus first
+#include "ritz/linop/linear_operator.h"
+
+namespace ritz {
+
+struct ArnoldiOptions {
+  int64_t steps = 50;  // m >= 1; clipped to P
+  uint64_t seed = 0;   // stream ("arnoldi/start")
+  Tensor start;        // [P] instead of a random one
+};
+
+struct ArnoldiResult {
+  Tensor basis;            // [m + 1, P]; [m, P] where the space became invariant
+  Tensor hessenberg;       // [m + 1, m] ([m, m]) float64 or complex128 on the CPU
+  bool invariant = false;  // stopped early: H's eigenvalues are eigenvalues of A
+  double tail = 0;         // H[m, m - 1]
+
+  /// Eigenvalues of the square part of H, complex128, by modulus, descending.
+  Tensor ritz_values() const;
+};
+
+/// Classical Gram-Schmidt, twice; sums accumulated in double. Complex operators welcome.
+ArnoldiResult arnoldi(const LinearOperator& op, const ArnoldiOptions& options = {});
+
+}  // namespace ritz

@@ -1,8 +1,9 @@
 #pragma once
-// A network's structure as data: stages in the order of the forward pass, each naming its parameters by
-// their index in Network::parameters (-1: none) and holding its buffers. The second-order kernels
-// (ritz/nn/chain_kernels.h) run forward, backward and their tangents over it by hand, with blocks of
-// tangent vectors in one matrix product; a network without a chain goes through autograd instead.
+// A network's structure as data: stages in the order of the forward pass, each naming its
+// parameters by their index in Network::parameters (-1: none) and holding its buffers. The
+// second-order kernels (ritz/nn/chain_kernels.h) run forward, backward and their tangents over it
+// by hand, with blocks of tangent vectors in one matrix product; a network without a chain goes
+// through autograd instead.
 #include <cstdint>
 #include <variant>
 #include <vector>
@@ -23,7 +24,8 @@ struct Conv2dStage {  // x [n, in, h, w], W [out, in / groups, kh, kw], b [out]
 struct ActivationStage {
   Activation kind = Activation::relu;
 };
-struct ChannelAffineStage {  // batch norm in evaluation mode: y = (x - mean) / sqrt(var + eps) w + b
+struct ChannelAffineStage {  // batch norm in evaluation mode: y = (x - mean) / sqrt(var + eps) w +
+                             // b
   int weight = -1, bias = -1;
   Tensor mean, variance;  // [c], the running statistics (shared with the module)
   double eps = 1e-5;
@@ -40,8 +42,9 @@ struct ReshapeStage {    // [n, ...] -> [n, shape...]
 };
 struct ResidualStage;  // y = body(x) + shortcut(x); an empty shortcut is the identity
 
-using Stage = std::variant<LinearStage, Conv2dStage, ActivationStage, ChannelAffineStage,
-                           AveragePoolStage, MaxPoolStage, FlattenStage, ReshapeStage, ResidualStage>;
+using Stage =
+    std::variant<LinearStage, Conv2dStage, ActivationStage, ChannelAffineStage, AveragePoolStage,
+                 MaxPoolStage, FlattenStage, ReshapeStage, ResidualStage>;
 using Chain = std::vector<Stage>;
 
 struct ResidualStage {

@@ -19,14 +19,19 @@ struct Loss {
   double label_smoothing = 0;  // cross_entropy only; its outputs' Hessian does not depend on it
   bool mean = true;
 
+  /// Throws InvalidArgument where shape, dtype or values of the targets do not fit outputs of width
+  /// c; a label out of range names its index. Synchronises with the device: for entry points, not
+  /// loops.
+  void check_targets(const Tensor& targets, int64_t samples, int64_t outputs) const;
+
   /// A scalar; differentiable, twice.
   Tensor operator()(const Tensor& outputs, const Tensor& targets) const;
   /// [n]: the loss of each sample; differentiable.
   Tensor per_sample(const Tensor& outputs, const Tensor& targets) const;
   /// d(sum of per-sample losses)/d outputs, [n, c], in closed form, not differentiable.
   Tensor output_gradient(const Tensor& outputs, const Tensor& targets) const;
-  /// H_L u for the sum of per-sample losses in closed form: softmax (diag(p) - p p^T) u, mean squared
-  /// error 2 u, bernoulli p (1 - p) u. u is [n, c] or [k, n, c].
+  /// H_L u for the sum of per-sample losses in closed form: softmax (diag(p) - p p^T) u, mean
+  /// squared error 2 u, bernoulli p (1 - p) u. u is [n, c] or [k, n, c].
   Tensor output_hessian_product(const Tensor& outputs, const Tensor& u) const;
 };
 

@@ -1,15 +1,40 @@
 #pragma once
-// The one door for hot dense products: libtorch's float32 `mm` runs at half the speed of the oneDNN
-// inside the same libtorch on some processors. The door measures once per process and chooses.
+// The one door for hot dense products. libtorch's float32 `mm` (MKL) runs at half the speed of the
+// oneDNN inside the same libtorch on some processors and within a tenth of it on others, so the
+// door measures both once per process and then chooses for each product by a model of what either
+// costs.
+//
+//     ritz::Tensor y = ritz::gemm(x, w.t());      // = x.mm(w.t()) to rounding
+#include <cstdint>
+
 #include "ritz/base/tensor.h"
 
 namespace ritz {
 
 /// a b for matrices [m, k] x [k, n] of one dtype and device; any strides. Equal to `a.mm(b)` to
-/// rounding, never slower beyond noise. Not differentiable: for use inside hand-written derivatives.
+/// rounding, never slower beyond noise. oneDNN serves float32 on the CPU where no gradient is
+/// recorded; everything else is `mm`.
 Tensor gemm(const Tensor& a, const Tensor& b);
 
 /// a b^T for [m, k] x [n, k]: the form in which oneDNN is fastest.
 Tensor gemm_nt(const Tensor& a, const Tensor& b);
+
+/// Who multiplies. Outside tests and benchmarks `automatic` is right.
+enum class GemmBackend { automatic, mm, onednn };
+
+/// gemm by a named backend; `onednn` throws Unsupported where it cannot take the operands.
+Tensor gemm_by(GemmBackend backend, const Tensor& a, const Tensor& b);
+
+/// What the probe found for one class of shapes: seconds per multiply-add.
+struct GemmRates {
+  double mm = 0, onednn = 0;
+};
+/// The measurement behind the choice, made at the first call (about 10 ms). `available` is false
+/// where this libtorch has no oneDNN product or it failed its check against `mm`.
+struct GemmProbe {
+  bool available = false;
+  GemmRates square, tall, wide;  // all of m, n large; n small; m small
+};
+const GemmProbe& gemm_probe();
 
 }  // namespace ritz

@@ -20,13 +20,13 @@ struct Ranks {
   Launcher launcher = Launcher::none;
   int rank = 0;
   int world_size = 1;
-  int local_rank = 0;       // among the ranks on this machine: which GPU to take
-  bool one_machine = true;  // all ranks are known to share one: they talk over loopback
-  std::string address;      // of the TCP store; empty where a file serves
+  int local_rank = 0;        // among the ranks on this machine: which GPU to take
+  bool one_machine = true;   // all ranks are known to share one: they talk over loopback
+  std::string address = {};  // of the TCP store; empty where a file serves
   int port = 0;
   bool serve_store = false;  // this rank holds the TCP store (rank 0, unless torchrun's agent does)
-  std::string file;          // of the file store: mpirun on one machine with nothing else set
-  std::string prefix;        // of the keys in the store: the attempt, after a restart by torchrun
+  std::string file = {};     // of the file store: mpirun on one machine with nothing else set
+  std::string prefix = {};   // of the keys in the store: the attempt, after a restart by torchrun
 };
 
 /// Reads the launcher's environment variables, in this order:

@@ -74,7 +74,7 @@ class Adagrad : public StatefulOptimizer<AdagradOptions> {
 
  private:
   std::vector<std::string> slot_names() const override { return {"sum"}; }
-  void init_slots(std::vector<Tensor>& slots, const AdagradOptions& options) override;
+  double slot_start(const GroupBase& options) const override { return values(options).initial; }
   void update(const Tensor& parameter, const Tensor& gradient, std::vector<Tensor>& slots,
               const AdagradOptions& options, int64_t step) override;
 };

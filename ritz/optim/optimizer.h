@@ -33,6 +33,10 @@ torch::optim::OptimizerParamGroup group(std::vector<Tensor> parameters, Values o
   return {std::move(parameters), std::make_unique<GroupOptions<Values>>(std::move(options))};
 }
 
+/// Copies `given` into the tensors of `own` by name. Throws DataError naming the first tensor that
+/// is missing, surplus, or of another shape or dtype; nothing has changed then.
+void assign_state(const std::vector<NamedTensor>& own, const std::vector<NamedTensor>& given);
+
 /// One step of training as an optimiser may need to see it, beyond parameters and gradients.
 struct StepView {
   int64_t step = 1;  // counts from 1

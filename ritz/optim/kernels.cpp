@@ -1,0 +1,290 @@
+#include "ritz/optim/detail/kernels.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+// These loops want vector code whatever the library is compiled for: wider clones are chosen when
+// the program starts. No clone contracts products and sums (ISO mode) or reorders sums, so all give
+// the same bits.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
+#define RITZ_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define RITZ_CLONES
+#endif
+#define RITZ_INLINE inline __attribute__((always_inline))
+
+namespace ritz::optim::detail {
+
+namespace {
+
+// A thread's share must be worth its start.
+constexpr int64_t kGrain = 1 << 15;
+// Norms are summed in double over fixed blocks and lanes, whatever the threads.
+constexpr int64_t kBlock = 1 << 13;
+constexpr int kLanes = 16;
+
+RITZ_INLINE float root(float x) {
+  return __builtin_sqrtf(x);
+}
+RITZ_INLINE double root(double x) {
+  return __builtin_sqrt(x);
+}
+
+template <class T>
+struct SgdArguments {
+  T* w;
+  const T* g;
+  T* b;
+  int64_t n;
+  T lr, momentum, gradient_weight, decay, direct, indirect;
+};
+
+template <class T>
+RITZ_INLINE void sgd_loop(const SgdArguments<T>& a) {
+  T* __restrict w = a.w;
+  const T* __restrict g = a.g;
+  T* __restrict b = a.b;
+  const auto [lr, mu, gw, decay, direct, indirect] =
+      std::array{a.lr, a.momentum, a.gradient_weight, a.decay, a.direct, a.indirect};
+  if (b == nullptr) {
+    for (int64_t i = 0; i < a.n; ++i) w[i] -= lr * (g[i] + decay * w[i]);
+    return;
+  }
+  for (int64_t i = 0; i < a.n; ++i) {
+    const T d = g[i] + decay * w[i];
+    const T next = mu * b[i] + gw * d;
+    b[i] = next;
+    w[i] -= lr * (direct * d + indirect * next);
+  }
+}
+RITZ_CLONES void run(const SgdArguments<float>& a) {
+  sgd_loop(a);
+}
+RITZ_CLONES void run(const SgdArguments<double>& a) {
+  sgd_loop(a);
+}
+
+template <class T>
+struct AdamArguments {
+  T* w;
+  const T* g;
+  T *m, *v;
+  int64_t n;
+  T b1, c1, b2, c2, eps, decay, shrink, size, scale;
+};
+
+template <class T>
+RITZ_INLINE void adam_loop(const AdamArguments<T>& a) {
+  T* __restrict w = a.w;
+  const T* __restrict g = a.g;
+  T* __restrict m = a.m;
+  T* __restrict v = a.v;
+  const auto [b1, c1, b2, c2, eps, decay, shrink, size, scale] =
+      std::array{a.b1, a.c1, a.b2, a.c2, a.eps, a.decay, a.shrink, a.size, a.scale};
+  for (int64_t i = 0; i < a.n; ++i) {
+    const T d = g[i] + decay * w[i];
+    const T mi = b1 * m[i] + c1 * d;
+    const T vi = b2 * v[i] + c2 * (d * d);
+    m[i] = mi;
+    v[i] = vi;
+    w[i] = shrink * w[i] - size * mi / (root(vi) * scale + eps);
+  }
+}
+RITZ_CLONES void run(const AdamArguments<float>& a) {
+  adam_loop(a);
+}
+RITZ_CLONES void run(const AdamArguments<double>& a) {
+  adam_loop(a);
+}
+
+template <class T>
+struct AdagradArguments {
+  T* w;
+  const T* g;
+  T* s;
+  int64_t n;
+  T lr, eps, decay;
+};
+
+template <class T>
+RITZ_INLINE void adagrad_loop(const AdagradArguments<T>& a) {
+  T* __restrict w = a.w;
+  const T* __restrict g = a.g;
+  T* __restrict s = a.s;
+  const auto [lr, eps, decay] = std::array{a.lr, a.eps, a.decay};
+  for (int64_t i = 0; i < a.n; ++i) {
+    const T d = g[i] + decay * w[i];
+    const T si = s[i] + d * d;
+    s[i] = si;
+    w[i] -= lr * d / (root(si) + eps);
+  }
+}
+RITZ_CLONES void run(const AdagradArguments<float>& a) {
+  adagrad_loop(a);
+}
+RITZ_CLONES void run(const AdagradArguments<double>& a) {
+  adagrad_loop(a);
+}
+
+template <class T>
+struct LambArguments {
+  T* w;
+  const T* g;
+  T *m, *v;
+  int64_t n;
+  T b1, c1, b2, c2, eps, decay, m_scale, root_scale, rate;
+  double *w2, *r2;  // [kLanes]
+};
+
+template <class T>
+RITZ_INLINE void lamb_moments_loop(const LambArguments<T>& a) {
+  const T* __restrict w = a.w;
+  const T* __restrict g = a.g;
+  T* __restrict m = a.m;
+  T* __restrict v = a.v;
+  const auto [b1, c1, b2, c2, eps, decay, ms, rs] =
+      std::array{a.b1, a.c1, a.b2, a.c2, a.eps, a.decay, a.m_scale, a.root_scale};
+  double w2[kLanes] = {}, r2[kLanes] = {};
+  for (int64_t i = 0; i < a.n; i += kLanes) {
+    const int lanes = static_cast<int>(std::min<int64_t>(kLanes, a.n - i));
+    const auto lane = [&](int64_t at, int k) {
+      const T mi = b1 * m[at] + c1 * g[at];
+      const T vi = b2 * v[at] + c2 * (g[at] * g[at]);
+      m[at] = mi;
+      v[at] = vi;
+      const T r = mi * ms / (root(vi) * rs + eps) + decay * w[at];
+      w2[k] += static_cast<double>(w[at]) * w[at];
+      r2[k] += static_cast<double>(r) * r;
+    };
+    if (lanes == kLanes) {
+      for (int k = 0; k < kLanes; ++k) lane(i + k, k);
+    } else {
+      for (int k = 0; k < lanes; ++k) lane(i + k, k);
+    }
+  }
+  std::copy_n(w2, kLanes, a.w2);
+  std::copy_n(r2, kLanes, a.r2);
+}
+RITZ_CLONES void run_moments(const LambArguments<float>& a) {
+  lamb_moments_loop(a);
+}
+RITZ_CLONES void run_moments(const LambArguments<double>& a) {
+  lamb_moments_loop(a);
+}
+
+template <class T>
+RITZ_INLINE void lamb_apply_loop(const LambArguments<T>& a) {
+  T* __restrict w = a.w;
+  const T* __restrict m = a.m;
+  const T* __restrict v = a.v;
+  const auto [eps, decay, ms, rs, rate] =
+      std::array{a.eps, a.decay, a.m_scale, a.root_scale, a.rate};
+  for (int64_t i = 0; i < a.n; ++i) {
+    w[i] -= rate * (m[i] * ms / (root(v[i]) * rs + eps) + decay * w[i]);
+  }
+}
+RITZ_CLONES void run_apply(const LambArguments<float>& a) {
+  lamb_apply_loop(a);
+}
+RITZ_CLONES void run_apply(const LambArguments<double>& a) {
+  lamb_apply_loop(a);
+}
+
+template <class T>
+LambArguments<T> lamb_arguments(T* w, const T* g, T* m, T* v, const LambScalars& s) {
+  return {w,
+          g,
+          m,
+          v,
+          0,
+          T(s.beta1),
+          T(1 - s.beta1),
+          T(s.beta2),
+          T(1 - s.beta2),
+          T(s.eps),
+          T(s.weight_decay),
+          T(s.m_scale),
+          T(s.root_scale),
+          T(0),
+          nullptr,
+          nullptr};
+}
+
+}  // namespace
+
+template <class T>
+void sgd(T* w, const T* g, T* b, int64_t n, const SgdScalars& s) {
+  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+    run(SgdArguments<T>{w + i, g + i, b == nullptr ? nullptr : b + i, end - i, T(s.lr),
+                        T(s.momentum), T(s.gradient_weight), T(s.weight_decay),
+                        T(s.nesterov ? 1 : 0), T(s.nesterov ? s.momentum : 1)});
+  });
+}
+
+template <class T>
+void adam(T* w, const T* g, T* m, T* v, int64_t n, const AdamScalars& s) {
+  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+    run(AdamArguments<T>{w + i, g + i, m + i, v + i, end - i, T(s.beta1), T(1 - s.beta1),
+                         T(s.beta2), T(1 - s.beta2), T(s.eps), T(s.coupled_decay), T(s.shrink),
+                         T(s.step_size), T(s.inverse_root)});
+  });
+}
+
+template <class T>
+void adagrad(T* w, const T* g, T* sum, int64_t n, const AdagradScalars& s) {
+  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+    run(AdagradArguments<T>{w + i, g + i, sum + i, end - i, T(s.lr), T(s.eps), T(s.weight_decay)});
+  });
+}
+
+template <class T>
+LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, int64_t n, const LambScalars& s) {
+  const int64_t blocks = (n + kBlock - 1) / kBlock;
+  std::vector<LambNorms> sums(blocks);
+  at::parallel_for(0, blocks, kGrain / kBlock, [&](int64_t first, int64_t last) {
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t i = block * kBlock;
+      double w2[kLanes], r2[kLanes];
+      auto a = lamb_arguments(const_cast<T*>(w) + i, g + i, m + i, v + i, s);
+      a.n = std::min(kBlock, n - i);
+      a.w2 = w2;
+      a.r2 = r2;
+      run_moments(a);
+      for (int k = 0; k < kLanes; ++k) {
+        sums[block].w2 += w2[k];
+        sums[block].r2 += r2[k];
+      }
+    }
+  });
+  LambNorms total;
+  for (const LambNorms& sum : sums) {
+    total.w2 += sum.w2;
+    total.r2 += sum.r2;
+  }
+  return total;
+}
+
+template <class T>
+void lamb_apply(T* w, T* m, T* v, int64_t n, double rate, const LambScalars& s) {
+  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+    auto a = lamb_arguments<T>(w + i, nullptr, m + i, v + i, s);
+    a.n = end - i;
+    a.rate = T(rate);
+    run_apply(a);
+  });
+}
+
+#define RITZ_INSTANTIATE(T)                                                                 \
+  template void sgd(T*, const T*, T*, int64_t, const SgdScalars&);                          \
+  template void adam(T*, const T*, T*, T*, int64_t, const AdamScalars&);                    \
+  template void adagrad(T*, const T*, T*, int64_t, const AdagradScalars&);                  \
+  template LambNorms lamb_moments(const T*, const T*, T*, T*, int64_t, const LambScalars&); \
+  template void lamb_apply(T*, T*, T*, int64_t, double, const LambScalars&);
+RITZ_INSTANTIATE(float)
+RITZ_INSTANTIATE(double)
+
+}  // namespace ritz::optim::detail

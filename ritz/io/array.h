@@ -33,17 +33,17 @@ size_t size_of(DType dtype);
 /// "float32", "bool", ...: numpy's names.
 std::string_view name_of(DType dtype);
 
-/// One array: native byte order, C order, contiguous. Copying an Array shares its bytes; `owner` keeps
-/// them alive, be they a mapped file or a buffer.
+/// One array: native byte order, C order, contiguous. Copying an Array shares its bytes; `owner`
+/// keeps them alive, be they a mapped file or a buffer.
 struct Array {
-  std::string name;              // inside its container; empty where the format has none
-  std::vector<int64_t> shape;    // empty: a scalar
+  std::string name;            // inside its container; empty where the format has none
+  std::vector<int64_t> shape;  // empty: a scalar
   DType dtype = DType::float64;
   const std::byte* data = nullptr;
   std::shared_ptr<const void> owner;
 
-  int64_t count() const;         // product of the shape
-  size_t bytes() const;          // count() * size_of(dtype)
+  int64_t count() const;  // product of the shape
+  size_t bytes() const;   // count() * size_of(dtype)
 };
 
 /// A new array with memory of its own, zero-filled; `data` may be written through `mutable_data`.

@@ -9,18 +9,18 @@
 namespace ritz::nn {
 
 struct DataOptions {
-  std::string data;  // "fashion-mnist", a folder of IDX files, or an array file ([N, D], [N, H, W],
-                     // [N, C, H, W])
-  std::string labels;        // array file [N], where `data` is an array file
-  std::string test_data;     // array file; optional
-  std::string test_labels;   // array file; optional
-  int64_t pool = 1;          // averages pool x pool pixels; must divide height and width
-  int64_t limit = 0;         // takes the first samples of the training set (0: all)
-  int64_t test_limit = 0;    // the same of the test set
-  bool standardise = false;  // (x - mean) / deviation over all training pixels, after pooling
+  std::string data = {};  // "fashion-mnist", a folder of IDX files, or an array file ([N, D], [N,
+                          // H, W], [N, C, H, W])
+  std::string labels = {};       // array file [N], where `data` is an array file
+  std::string test_data = {};    // array file; optional
+  std::string test_labels = {};  // array file; optional
+  int64_t pool = 1;              // averages pool x pool pixels; must divide height and width
+  int64_t limit = 0;             // takes the first samples of the training set (0: all)
+  int64_t test_limit = 0;        // the same of the test set
+  bool standardise = false;      // (x - mean) / deviation over all training pixels, after pooling
   std::optional<double> mean,
-      deviation;         // given statistics instead (a checkpoint's); imply standardise
-  TensorOptions tensor;  // dtype (float32 default) and device of the inputs
+      deviation;              // given statistics instead (a checkpoint's); imply standardise
+  TensorOptions tensor = {};  // dtype (float32 default) and device of the inputs
 };
 
 /// A labelled data set. Integer images were divided by 255, floating ones are as they were.

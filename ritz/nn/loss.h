@@ -24,6 +24,11 @@ struct Loss {
   /// loops.
   void check_targets(const Tensor& targets, int64_t samples, int64_t outputs) const;
 
+  /// Targets of this loss out of class labels [n] int64: themselves for cross-entropy, else one-hot
+  /// rows [n, outputs] of the given dtype and device.
+  Tensor targets_from_labels(const Tensor& labels, int64_t outputs,
+                             const TensorOptions& options) const;
+
   /// A scalar; differentiable, twice.
   Tensor operator()(const Tensor& outputs, const Tensor& targets) const;
   /// [n]: the loss of each sample; differentiable.

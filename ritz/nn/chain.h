@@ -1,9 +1,9 @@
 #pragma once
 // A network's structure as data: stages in the order of the forward pass, each naming its
 // parameters by their index in Network::parameters (-1: none) and holding its buffers. The
-// second-order kernels (ritz/nn/chain_kernels.h) run forward, backward and their tangents over it
-// by hand, with blocks of tangent vectors in one matrix product; a network without a chain goes
-// through autograd instead.
+// second-order kernels (ritz/nn/detail/chain_kernels.h) run forward, backward and their tangents
+// over it by hand, with blocks of tangent vectors in one matrix product; a network without a chain
+// goes through autograd instead.
 #include <cstdint>
 #include <variant>
 #include <vector>

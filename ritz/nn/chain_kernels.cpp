@@ -1,0 +1,323 @@
+#include "ritz/nn/detail/chain_kernels.h"
+
+#include <torch/types.h>
+
+#include <set>
+
+#include "ritz/base/error.h"
+#include "ritz/nn/detail/chain_step.h"
+
+namespace ritz::nn::detail {
+
+Tensor Sequence::forward(Tensor x) {
+  for (const auto& step : steps_) x = step->forward(std::move(x));
+  return x;
+}
+
+Tensor Sequence::backward(Tensor dy, bool wanted) {
+  for (size_t i = steps_.size(); i-- > 0;) {
+    const bool below = wanted || std::any_of(steps_.begin(), steps_.begin() + i,
+                                             [](const auto& s) { return s->has_parameters(); });
+    dy = steps_[i]->backward(std::move(dy), below);
+    if (!below) return {};
+  }
+  return dy;
+}
+
+Tensor Sequence::forward_tangent(Tensor Rx, const Block& block) {
+  for (const auto& step : steps_) Rx = step->forward_tangent(std::move(Rx), block);
+  return Rx;
+}
+
+Tensor Sequence::backward_tangent(Tensor Rdy, const Block& block, bool wanted) {
+  for (size_t i = steps_.size(); i-- > 0;) {
+    const bool below = wanted || std::any_of(steps_.begin(), steps_.begin() + i,
+                                             [](const auto& s) { return s->has_parameters(); });
+    Rdy = steps_[i]->backward_tangent(std::move(Rdy), block, below);
+    if (!below) return {};
+  }
+  return Rdy;
+}
+
+bool Sequence::has_parameters() const {
+  return std::any_of(steps_.begin(), steps_.end(),
+                     [](const auto& s) { return s->has_parameters(); });
+}
+
+void Sequence::kept(std::vector<Tensor>& tensors) const {
+  for (const auto& step : steps_) step->kept(tensors);
+}
+
+namespace {
+
+template <class... Rules>
+struct Overload : Rules... {
+  using Rules::operator()...;
+};
+
+// Turns a chain into steps, folding channel affines into the dense step before them. The weights
+// are made by the first call of `build` and shared by the following ones, one call for each part of
+// the batch.
+class Builder {
+ public:
+  explicit Builder(const Network& network) : network_(network) {
+    int64_t offset = 0;
+    for (const auto& parameter : network.parameters) {
+      places_.push_back({parameter.value.detach(), offset});
+      offset += parameter.value.numel();
+    }
+  }
+
+  Sequence build(int64_t input_dim) {
+    next_ = 0;
+    return sequence(*network_.chain, input_dim);
+  }
+  const std::vector<std::shared_ptr<Weights>>& weights() const { return weights_; }
+
+ private:
+  // `dim` follows the number of dimensions of what flows through.
+  Sequence sequence(const Chain& chain, int64_t& dim) {
+    Sequence steps;
+    for (size_t i = 0; i < chain.size(); ++i) {
+      const auto* affine =
+          i + 1 < chain.size() ? std::get_if<ChannelAffineStage>(&chain[i + 1]) : nullptr;
+      std::visit(
+          Overload{[&](const LinearStage& s) {
+                     // Dimension 1 is the channels' only where a sample is a vector.
+                     if (dim != 2) affine = nullptr;
+                     steps.add(linear_step(
+                         dense(s.weight, s.bias, affine, at::MemoryFormat::Contiguous)));
+                     i += affine != nullptr;
+                   },
+                   [&](const Conv2dStage& s) {
+                     steps.add(conv_step(
+                         dense(s.weight, s.bias, affine, at::MemoryFormat::ChannelsLast), s));
+                     i += affine != nullptr;
+                   },
+                   [&](const ChannelAffineStage& s) {
+                     steps.add(scale_step(dense(-1, -1, &s, at::MemoryFormat::Contiguous)));
+                   },
+                   [&](const ActivationStage& s) {
+                     if (s.kind != Activation::identity) steps.add(activation_step(s.kind));
+                   },
+                   [&](const AveragePoolStage& s) {
+                     steps.add(average_pool_step(s.kernel));
+                     if (s.kernel == 0) dim = 2;
+                   },
+                   [&](const MaxPoolStage& s) { steps.add(max_pool_step(s.kernel)); },
+                   [&](const FlattenStage&) {
+                     steps.add(reshape_step({-1}));
+                     dim = 2;
+                   },
+                   [&](const ReshapeStage& s) {
+                     steps.add(reshape_step(s.shape));
+                     dim = 1 + static_cast<int64_t>(s.shape.size());
+                   },
+                   [&](const ResidualStage& s) {
+                     auto body_dim = dim;
+                     auto body = sequence(s.body, body_dim);
+                     steps.add(residual_step(std::move(body), sequence(s.shortcut, dim)));
+                     dim = body_dim;
+                   }},
+          chain[i]);
+    }
+    return steps;
+  }
+
+  std::shared_ptr<Weights> dense(int weight, int bias, const ChannelAffineStage* affine,
+                                 at::MemoryFormat format) {
+    if (next_ == weights_.size()) {
+      Weights::Source source{.weight = place(weight),
+                             .bias = place(bias),
+                             .gain = {},
+                             .shift = {},
+                             .mean = {},
+                             .variance = {},
+                             .format = format};
+      if (affine) {
+        source.gain = place(affine->weight);
+        source.shift = place(affine->bias);
+        source.mean = affine->mean.detach();
+        source.variance = affine->variance.detach();
+        source.eps = affine->eps;
+      }
+      source.channels = affine ? source.mean.size(0) : source.weight.value.size(0);
+      weights_.push_back(std::make_shared<Weights>(std::move(source)));
+    }
+    return weights_[next_++];
+  }
+
+  ParameterPlace place(int index) const { return index < 0 ? ParameterPlace{} : places_.at(index); }
+
+  const Network& network_;
+  std::vector<ParameterPlace> places_;
+  std::vector<std::shared_ptr<Weights>> weights_;
+  size_t next_ = 0;
+};
+
+// Bytes of the distinct memory behind the tensors.
+int64_t distinct_bytes(const std::vector<Tensor>& tensors) {
+  std::set<const void*> seen;
+  int64_t bytes = 0;
+  for (const auto& t : tensors)
+    if (t.defined() && seen.insert(t.storage().data()).second)
+      bytes += static_cast<int64_t>(t.storage().nbytes());
+  return bytes;
+}
+
+// The largest activation of one sample, in numbers, the input aside.
+int64_t widest(const Sequence& steps, const Tensor& input) {
+  std::vector<Tensor> tensors;
+  steps.kept(tensors);
+  int64_t most = 1;
+  for (const auto& t : tensors)
+    if (t.defined() && t.storage().data() != input.storage().data())
+      most = std::max(most, t.numel() / t.size(0));
+  return most;
+}
+
+// Numbers in the largest tangent block: 8 MB in float32, small enough for the outer cache to hold
+// the few that one step touches, large enough for the products to run at their peak.
+constexpr int64_t kBlockNumbers = 2 << 20;
+
+class ChainDerivatives final : public BatchDerivatives {
+ public:
+  ChainDerivatives(const Network& network, const Loss& loss, const Tensor& inputs,
+                   const Tensor& targets, Product product)
+      : loss_(loss) {
+    const at::NoGradGuard no_grad;
+    Builder builder(network);
+    const int64_t n = inputs.size(0);
+    auto trial = builder.build(inputs.dim());
+    const auto sample = inputs.narrow(0, 0, 1).clone();
+    trial.forward(sample);
+    width_ = widest(trial, sample);
+    weights_ = builder.weights();
+    if (product == Product::hessian)
+      for (const auto& w : weights_)
+        if (w->wants_gradient()) w->start_gradient();
+
+    const int64_t parts = std::max<int64_t>(1, n * width_ / kBlockNumbers);
+    std::vector<Tensor> outputs;
+    for (int64_t i = 0, begin = 0; i < parts; ++i) {
+      const int64_t end = n * (i + 1) / parts;
+      auto part = Part{builder.build(inputs.dim()), {}, targets.slice(0, begin, end)};
+      part.outputs = part.steps.forward(inputs.slice(0, begin, end));
+      if (product == Product::hessian)
+        part.steps.backward(loss.output_gradient(part.outputs, part.targets), false);
+      outputs.push_back(part.outputs);
+      parts_.push_back(std::move(part));
+      begin = end;
+    }
+    outputs_ = at::cat(outputs);
+  }
+
+  const Tensor& outputs() const override { return outputs_; }
+
+  void add_hessian_products(const Tensor& V, const Tensor& out, double scale) override {
+    const at::NoGradGuard no_grad;
+    for_groups(V.size(0), [&](int64_t first, int64_t k) {
+      start(V.narrow(0, first, k), true);
+      const Block block{k, true};
+      for (auto& part : parts_) {
+        const auto Rz = tangents(part, block);
+        auto u = loss_.output_hessian_product(part.outputs, Rz);
+        part.steps.backward_tangent(u.flatten(0, 1), block, false);
+      }
+      finish(out.narrow(0, first, k), scale, true);
+    });
+  }
+
+  Tensor jacobian_products(const Tensor& V) override {
+    const at::NoGradGuard no_grad;
+    const auto Jv = at::empty({V.size(0), outputs_.size(0), outputs_.size(1)}, outputs_.options());
+    for_groups(V.size(0), [&](int64_t first, int64_t k) {
+      start(V.narrow(0, first, k), false);
+      int64_t begin = 0;
+      for (auto& part : parts_) {
+        const auto n = part.outputs.size(0);
+        Jv.narrow(0, first, k).narrow(1, begin, n).copy_(tangents(part, {k, false}));
+        begin += n;
+      }
+    });
+    return Jv;
+  }
+
+  void add_output_products(const Tensor& W, const Tensor& out, double scale) override {
+    const at::NoGradGuard no_grad;
+    for_groups(W.size(0), [&](int64_t first, int64_t k) {
+      for (const auto& w : weights_) w->start_products(k);
+      int64_t begin = 0;
+      for (auto& part : parts_) {
+        const auto n = part.outputs.size(0);
+        auto u = W.narrow(0, first, k).narrow(1, begin, n).flatten(0, 1);
+        part.steps.backward_tangent(std::move(u), {k, false}, false);
+        begin += n;
+      }
+      finish(out.narrow(0, first, k), scale, false);
+    });
+  }
+
+ private:
+  struct Part {
+    Sequence steps;
+    Tensor outputs, targets;
+  };
+
+  // As many tangents at once as keep a block within its size.
+  template <class Run>
+  void for_groups(int64_t k, const Run& run) const {
+    const int64_t n = (outputs_.size(0) + static_cast<int64_t>(parts_.size()) - 1) /
+                      static_cast<int64_t>(parts_.size());
+    const int64_t at_once = std::max<int64_t>(1, kBlockNumbers / std::max<int64_t>(1, n * width_));
+    for (int64_t first = 0; first < k; first += at_once) run(first, std::min(at_once, k - first));
+  }
+
+  void start(const Tensor& V, bool products) {
+    for (const auto& w : weights_) {
+      w->load_tangents(V);
+      if (products) w->start_products(V.size(0));
+    }
+  }
+  void finish(const Tensor& out, double scale, bool second_order) const {
+    for (const auto& w : weights_) w->add_products(out, scale, second_order);
+  }
+
+  // R z [k, n, c].
+  static Tensor tangents(Part& part, const Block& block) {
+    const auto Rz = part.steps.forward_tangent({}, block);
+    const auto n = part.outputs.size(0), c = part.outputs.size(1);
+    return Rz.defined() ? Rz.view({block.k, n, c})
+                        : at::zeros({block.k, n, c}, part.outputs.options());
+  }
+
+  Loss loss_;
+  std::vector<std::shared_ptr<Weights>> weights_;
+  std::vector<Part> parts_;
+  Tensor outputs_;
+  int64_t width_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<BatchDerivatives> chain_derivatives(const Network& network, const Loss& loss,
+                                                    const Tensor& inputs, const Tensor& targets,
+                                                    Product product) {
+  if (!network.chain) throw Unsupported("chain_derivatives: the network has no chain of stages");
+  return std::make_unique<ChainDerivatives>(network, loss, inputs, targets, product);
+}
+
+int64_t chain_bytes_per_sample(const Network& network, const Tensor& inputs, Product product) {
+  if (!network.chain)
+    throw Unsupported("chain_bytes_per_sample: the network has no chain of stages");
+  const at::NoGradGuard no_grad;
+  Builder builder(network);
+  auto steps = builder.build(inputs.dim());
+  const auto z = steps.forward(inputs.narrow(0, 0, 1).clone());
+  if (product == Product::hessian) steps.backward(at::zeros_like(z), false);
+  std::vector<Tensor> tensors{z};
+  steps.kept(tensors);
+  return distinct_bytes(tensors);
+}
+
+}  // namespace ritz::nn::detail

@@ -1,0 +1,123 @@
+#include <torch/types.h>
+
+#include "ritz/nn/detail/chain_weights.h"
+
+namespace ritz::nn::detail {
+namespace {
+
+// The rows of a block [k, P] that belong to one parameter, [k, shape...]; a view.
+Tensor part_of(const Tensor& block, const ParameterPlace& place) {
+  std::vector<int64_t> shape{block.size(0)};
+  for (const auto size : place.value.sizes()) shape.push_back(size);
+  return block.narrow(1, place.offset, place.value.numel()).view(shape);
+}
+
+// [k, out, in, h, w] with each tangent in the format a convolution likes.
+Tensor in_format(const Tensor& block, at::MemoryFormat format) {
+  if (format == at::MemoryFormat::Contiguous) return block.contiguous();
+  return block.flatten(0, 1).contiguous(format).unflatten(0, {block.size(0), block.size(1)});
+}
+
+Tensor sum_but(const Tensor& block,
+               int64_t kept) {  // sums over all dimensions behind the first `kept`
+  return block.dim() > kept ? block.flatten(kept).sum(-1) : block;
+}
+
+void accumulate(Tensor& sum, const Tensor& term) {
+  if (!term.defined()) return;
+  sum = sum.defined() ? sum + term : term;
+}
+
+}  // namespace
+
+Weights::Weights(Source source) : source_(std::move(source)) {
+  const auto& s = source_;
+  if (!s.mean.defined()) {
+    value_ = s.weight.value.contiguous(s.format);
+    bias_ = s.bias.value;
+    return;
+  }
+  deviation_ = (s.variance + s.eps).rsqrt();
+  gain_ = s.gain.defined() ? s.gain.value * deviation_ : deviation_;
+  centred_bias_ = s.bias.defined() ? s.bias.value - s.mean : -s.mean;
+  value_ = s.weight.defined() ? (per_channel(gain_) * s.weight.value).contiguous(s.format) : gain_;
+  bias_ = gain_ * centred_bias_;
+  if (s.shift.defined()) bias_ = bias_ + s.shift.value;
+}
+
+Tensor Weights::per_channel(const Tensor& of_channels) const {
+  auto out = of_channels;
+  for (int64_t d = 1; source_.weight.defined() && d < source_.weight.value.dim(); ++d)
+    out = out.unsqueeze(-1);
+  return out;
+}
+
+void Weights::start_gradient() {
+  gradient_ = at::zeros_like(value_);
+  bias_gradient_ = at::zeros({source_.channels}, value_.options());
+}
+
+void Weights::load_tangents(const Tensor& V) {
+  const auto& s = source_;
+  raw_tangent_ = s.weight.defined() ? part_of(V, s.weight) : Tensor();
+  raw_bias_tangent_ = s.bias.defined() ? part_of(V, s.bias) : Tensor();
+  if (!s.mean.defined()) {
+    tangent_ = in_format(raw_tangent_, s.format);
+    bias_tangent_ = raw_bias_tangent_;
+    return;
+  }
+  gain_tangent_ = s.gain.defined() ? part_of(V, s.gain) * deviation_ : Tensor();
+  tangent_ = bias_tangent_ = Tensor();
+  if (raw_tangent_.defined()) {
+    accumulate(tangent_, per_channel(gain_) * raw_tangent_);
+    if (gain_tangent_.defined()) accumulate(tangent_, per_channel(gain_tangent_) * s.weight.value);
+    tangent_ = in_format(tangent_, s.format);
+  } else {
+    tangent_ = gain_tangent_;
+  }
+  if (s.shift.defined()) accumulate(bias_tangent_, part_of(V, s.shift));
+  if (gain_tangent_.defined()) accumulate(bias_tangent_, gain_tangent_ * centred_bias_);
+  if (raw_bias_tangent_.defined()) accumulate(bias_tangent_, gain_ * raw_bias_tangent_);
+}
+
+void Weights::start_products(int64_t k) {
+  std::vector<int64_t> shape{k * value_.size(0)};
+  for (int64_t d = 1; d < value_.dim(); ++d) shape.push_back(value_.size(d));
+  product_ = at::zeros(shape, value_.options().memory_format(source_.format));
+  product_ = product_.unflatten(0, {k, value_.size(0)});
+  if (wants_bias_product()) bias_product_ = at::zeros({k, source_.channels}, value_.options());
+}
+
+void Weights::add_products(const Tensor& out, double scale, bool second_order) const {
+  const auto& s = source_;
+  const auto add = [&](const ParameterPlace& place, const Tensor& what) {
+    part_of(out, place).add_(what, scale);
+  };
+  if (!s.mean.defined()) {
+    add(s.weight, product_);
+    if (s.bias.defined()) add(s.bias, bias_product_);
+    return;
+  }
+  const bool mixed = second_order && gradient_.defined();
+  const bool mixed_gain = mixed && gain_tangent_.defined();
+  if (s.weight.defined()) {
+    auto product = per_channel(gain_) * product_;
+    if (mixed_gain) product += per_channel(gain_tangent_) * gradient_;
+    add(s.weight, product);
+  }
+  if (s.bias.defined()) {
+    auto product = gain_ * bias_product_;
+    if (mixed_gain) product += gain_tangent_ * bias_gradient_;
+    add(s.bias, product);
+  }
+  if (s.shift.defined()) add(s.shift, bias_product_);
+  if (s.gain.defined()) {
+    auto product = bias_product_ * centred_bias_;
+    product += s.weight.defined() ? sum_but(product_ * s.weight.value, 2) : product_;
+    if (mixed) product += sum_but(gradient_ * raw_tangent_, 2);
+    if (mixed && raw_bias_tangent_.defined()) product += bias_gradient_ * raw_bias_tangent_;
+    add(s.gain, product * deviation_);
+  }
+}
+
+}  // namespace ritz::nn::detail

@@ -1,0 +1,77 @@
+#pragma once
+// The weights of one step of a chain, with the channel affine behind it folded in, and the blocks
+// of tangents and products in flight.
+#include "ritz/base/tensor.h"
+#include "ritz/nn/chain.h"
+
+namespace ritz::nn::detail {
+
+/// Where a parameter lies in the flat vector [P]. Absent parameters are undefined.
+struct ParameterPlace {
+  Tensor value;
+  int64_t offset = 0;
+  bool defined() const { return value.defined(); }
+};
+
+/// W' and b' of y = W' * x + b', as functions of the parameters:
+///
+///     r = (variance + eps)^(-1/2),  s = gain r           (affine absent: s = 1, r = 0)
+///     W' = s W                       (s scales the output channels)
+///     b' = shift + s (b - mean)
+///
+/// Both are bilinear, so tangents V and products G carry over exactly:
+///
+///     V W' = s V W + (r V gain) W         V b' = V shift + r V gain (b - mean) + s V b
+///     R G_W    = s R G' + (r V gain) G'
+///     R G_gain = r (sum(R G' W + G' V W) + R g' (b - mean) + g' V b)
+///     R G_b    = s R g' + (r V gain) g'   R G_shift = R g'
+///
+/// with G' [out, ...], g' [out] the batch's gradient in W', b'. Terms with G', g' are the
+/// second-order ones. Shapes: W [out, ...]; blocks have k in front; `scale` steps have no W: W' is
+/// s itself, [out].
+class Weights {
+ public:
+  struct Source {
+    ParameterPlace weight, bias;  // of the dense step
+    ParameterPlace gain, shift;   // of the affine
+    Tensor mean, variance;        // of the affine; undefined where there is none
+    double eps = 0;
+    int64_t channels = 0;
+    at::MemoryFormat format = at::MemoryFormat::Contiguous;  // of W'
+  };
+  explicit Weights(Source source);
+
+  const Tensor& value() const { return value_; }                // W'
+  const Tensor& bias() const { return bias_; }                  // b' [out], undefined where zero
+  const Tensor& tangent() const { return tangent_; }            // [k, out, ...], each in the format
+  const Tensor& bias_tangent() const { return bias_tangent_; }  // [k, out], undefined where zero
+  const Tensor& product() const { return product_; }            // R G', accumulated by the steps
+  const Tensor& bias_product() const { return bias_product_; }
+  bool wants_bias_product() const { return bias_.defined(); }
+
+  /// Folded weights mix G' into second-order products: the steps must hand it over while going
+  /// backward.
+  bool wants_gradient() const { return source_.mean.defined() && source_.weight.defined(); }
+  const Tensor& gradient() const { return gradient_; }
+  const Tensor& bias_gradient() const { return bias_gradient_; }
+  void start_gradient();
+
+  /// Reads V [k, P].
+  void load_tangents(const Tensor& V);
+  /// Zeroes the products for k tangents.
+  void start_products(int64_t k);
+  /// out [k, P] += scale * products; `second_order` needs the gradient and the loaded tangents.
+  void add_products(const Tensor& out, double scale, bool second_order) const;
+
+ private:
+  Tensor per_channel(const Tensor& of_channels) const;  // [..., out] -> [..., out, 1, ...] like W
+
+  Source source_;
+  Tensor value_, bias_;
+  Tensor deviation_, gain_, centred_bias_;  // r, s, b - mean; [out], where there is an affine
+  Tensor gradient_, bias_gradient_;
+  Tensor tangent_, bias_tangent_, gain_tangent_, raw_tangent_, raw_bias_tangent_;
+  Tensor product_, bias_product_;
+};
+
+}  // namespace ritz::nn::detail

@@ -47,7 +47,7 @@ struct TrainerOptions {
   double lr = 0.1;         // base learning rate, times the schedule's factor
   std::string schedule = "constant";
   uint64_t seed = 0;             // of the batches' order
-  std::string out;               // folder for the files; empty: none are written
+  std::string out = {};          // folder for the files; empty: none are written
   int64_t checkpoint_every = 0;  // steps; 0: only when stopped
   bool resume = false;           // go on from the folder's last checkpoint
   /// Facts that a resumed run must share with its checkpoint (model, optimiser and its options,

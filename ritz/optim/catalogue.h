@@ -1,0 +1,152 @@
+#pragma once
+// The optimisers that `ritz train` and the studies know by name, and their own options. No libtorch
+// here: the program lists them without loading it.
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ritz/base/error.h"
+
+namespace ritz::optim {
+
+/// An option `KEY=VALUE`. `form` says what is allowed: an interval such as "[0,1)" (numbers), one
+/// that begins with "int" (whole numbers), or words between bars.
+struct KeyEntry {
+  std::string_view key, preset, form, help;
+};
+
+struct OptimizerEntry {
+  std::string_view name, summary;
+  double lr;  // where --lr is not given
+  std::span<const KeyEntry> keys;
+};
+
+namespace detail {
+
+inline constexpr KeyEntry kSgdKeys[] = {
+    {"momentum", "0.9", "[0,1)", "share of the last direction that is kept"},
+    {"dampening", "0", "[0,1]", "share of the gradient that is kept back from the momentum"},
+    {"nesterov", "false", "true|false", "look ahead along the momentum"},
+    {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient times the weights"},
+};
+inline constexpr KeyEntry kAdamKeys[] = {
+    {"beta1", "0.9", "[0,1)", "decay of the first moment"},
+    {"beta2", "0.999", "[0,1)", "decay of the second moment"},
+    {"eps", "1e-08", "[0,inf)", "added to the second moment's root"},
+    {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient times the weights"},
+};
+inline constexpr KeyEntry kAdamWKeys[] = {
+    {"beta1", "0.9", "[0,1)", "decay of the first moment"},
+    {"beta2", "0.999", "[0,1)", "decay of the second moment"},
+    {"eps", "1e-08", "[0,inf)", "added to the second moment's root"},
+    {"weight-decay", "0", "[0,inf)", "decoupled: weights shrink by lr times it, moments unseen"},
+};
+inline constexpr KeyEntry kAdagradKeys[] = {
+    {"lr-decay", "0", "[0,inf)", "lr is divided by 1 + (step - 1) lr-decay"},
+    {"initial", "0", "[0,inf)", "where the sum of squares starts"},
+    {"eps", "1e-10", "[0,inf)", "added to the sum's root"},
+    {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient times the weights"},
+};
+inline constexpr KeyEntry kLambKeys[] = {
+    {"beta1", "0.9", "[0,1)", "decay of the first moment"},
+    {"beta2", "0.999", "[0,1)", "decay of the second moment"},
+    {"eps", "1e-06", "[0,inf)", "added to the second moment's root"},
+    {"weight-decay", "0", "[0,inf)", "decoupled: added to the direction after the moments"},
+    {"form", "corrected", "corrected|clamped",
+     "moments corrected for their start; or as they are, with |w| cut at 10"},
+};
+
+}  // namespace detail
+
+inline constexpr OptimizerEntry kOptimizers[] = {
+    {"sgd", "gradient descent with momentum", 0.1, detail::kSgdKeys},
+    {"adam", "Adam", 1e-3, detail::kAdamKeys},
+    {"adamw", "Adam with decoupled weight decay", 1e-3, detail::kAdamWKeys},
+    {"adagrad", "Adagrad", 1e-2, detail::kAdagradKeys},
+    {"lamb", "LAMB: Adam's direction scaled to each layer's weights", 1e-2, detail::kLambKeys},
+};
+
+/// Throws UsageError listing the names where there is no such optimiser.
+inline const OptimizerEntry& find_optimizer(std::string_view name) {
+  std::string names;
+  for (const auto& entry : kOptimizers) {
+    if (entry.name == name) return entry;
+    names += (names.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  throw UsageError("--optimizer", "one of " + names + " in this version", name);
+}
+
+/// Is `value` of the form that a KeyEntry names?
+inline bool has_form(std::string_view form, std::string_view value) {
+  if (form.find('|') != form.npos) {
+    for (size_t begin = 0; begin <= form.size();) {
+      const size_t end = std::min(form.find('|', begin), form.size());
+      if (form.substr(begin, end - begin) == value) return true;
+      begin = end + 1;
+    }
+    return false;
+  }
+  const auto number = [](std::string_view text, double& into) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
+    return error == std::errc() && end == text.data() + text.size();
+  };
+  double x = 0, low = 0, high = 0;
+  if (!number(value, x) || !std::isfinite(x)) return false;
+  if (form.starts_with("int")) {
+    form.remove_prefix(3);
+    if (x != std::floor(x)) return false;
+  }
+  const size_t comma = form.find(',');
+  number(form.substr(1, comma - 1), low);
+  number(form.substr(comma + 1, form.size() - comma - 2), high);
+  return (form.front() == '[' ? x >= low : x > low) && (form.back() == ']' ? x <= high : x < high);
+}
+
+/// An optimiser's options, all of them: what is given, and the presets for the rest.
+class Settings {
+ public:
+  /// `given` is a list of KEY=VALUE. Throws UsageError for unknown keys and values not allowed.
+  template <class Words>
+  Settings(const OptimizerEntry& entry, const Words& given) {
+    for (const auto& key : entry.keys) values_[std::string(key.key)] = key.preset;
+    for (const std::string& word : given) {
+      const size_t equals = word.find('=');
+      const std::string key = word.substr(0, equals);
+      const KeyEntry* found = nullptr;
+      std::string known;
+      for (const auto& each : entry.keys) {
+        if (each.key == key) found = &each;
+        known += (known.empty() ? "" : ", ") + std::string(each.key);
+      }
+      if (found == nullptr || equals == word.npos) {
+        throw UsageError("--opt",
+                         "KEY=VALUE with a key of " + std::string(entry.name) + ": " + known, word);
+      }
+      const std::string value = word.substr(equals + 1);
+      if (!has_form(found->form, value)) {
+        throw UsageError("--opt " + key, found->form, value);
+      }
+      values_[key] = value;
+    }
+  }
+
+  const std::string& text(const std::string& key) const { return values_.at(key); }
+  bool flag(const std::string& key) const { return text(key) == "true"; }
+  double number(const std::string& key) const {
+    double value = 0;
+    const std::string& digits = text(key);
+    std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return value;
+  }
+  const std::map<std::string, std::string>& all() const { return values_; }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+}  // namespace ritz::optim

@@ -9,7 +9,6 @@
 //       .curves = {{.label = "measured", .x = b, .y = l, .error = se, .style =
 //       ritz::io::Style::error_bars},
 //                  {.label = "theory", .x = b, .y = t}}});
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,7 +16,7 @@
 namespace ritz::io {
 
 struct Axis {
-  std::string label;
+  std::string label = {};
   bool log = false;                // base 10; values <= 0 are left out of the picture
   std::optional<double> min = {};  // none: from the data
   std::optional<double> max = {};
@@ -35,9 +34,9 @@ enum class Style {
 };
 
 struct Curve {
-  std::string label;  // empty: not in the legend
-  std::vector<double> x;
-  std::vector<double> y;           // NaN leaves a gap
+  std::string label = {};  // empty: not in the legend
+  std::vector<double> x = {};
+  std::vector<double> y = {};           // NaN leaves a gap
   std::vector<double> error = {};  // error_bars and band
   Style style = Style::line;
   int colour = -1;  // a fixed palette's number; -1: the next one
@@ -47,37 +46,23 @@ struct Curve {
 struct Mark {
   double at = 0;
   bool vertical = true;
-  std::string label;
+  std::string label = {};
 };
 
 struct Figure {
-  std::string title;
-  Axis x;
-  Axis y;
-  std::vector<Curve> curves;
+  std::string title = {};
+  Axis x = {};
+  Axis y = {};
+  std::vector<Curve> curves = {};
   std::vector<Mark> marks = {};
   bool legend_left = false;  // the legend stands at the right unless the data do
-};
-
-/// A map of values on a regular grid, drawn as colours.
-struct HeatMap {
-  std::string title;
-  Axis x;
-  Axis y;
-  std::vector<double> values;  // [rows, columns], row 0 at y.min
-  int64_t rows = 0;
-  int64_t columns = 0;
-  std::string label;  // of the colours
-  bool log = false;
 };
 
 /// Draws to FILE.svg or FILE.png, whole or not at all. InvalidArgument for curves of unequal
 /// lengths or an extension of another kind; SystemFailure where gnuplot is missing or fails.
 void write_figure(const std::string& path, const Figure& figure, bool force = false);
-void write_figure(const std::string& path, const HeatMap& map, bool force = false);
 
 /// The SVG's text.
 std::string svg_text(const Figure& figure);
-std::string svg_text(const HeatMap& map);
 
 }  // namespace ritz::io

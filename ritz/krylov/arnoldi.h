@@ -14,7 +14,7 @@ namespace ritz {
 struct ArnoldiOptions {
   int64_t steps = 50;  // m >= 1; clipped to P
   uint64_t seed = 0;   // stream ("arnoldi/start")
-  Tensor start;        // [P] instead of a random one
+  Tensor start = {};   // [P] instead of a random one
 };
 
 struct ArnoldiResult {

@@ -18,7 +18,7 @@ struct ExtremeOptions {
   int64_t memory_limit = 0;     // bytes for the basis: lowers max_basis; 0: none
   int64_t block = 1;  // vectors a product; > 1 finds eigenvalues of that multiplicity together
   uint64_t seed = 0;  // stream ("extreme/start", i)
-  Tensor start;       // [P] or [P, block] to begin with; random columns complete it
+  Tensor start = {};  // [P] or [P, block] to begin with; random columns complete it
   bool true_residuals = false;     // one more product each: |A v - theta v| measured
   bool require_converged = false;  // throw NotConverged instead of returning what was reached
 };

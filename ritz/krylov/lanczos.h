@@ -45,7 +45,7 @@ struct LanczosOptions {
   uint64_t seed = 0;    // probe l starts from stream ("lanczos/start", first_probe + l)
   int64_t first_probe = 0;
   StartVector start = StartVector::gaussian;
-  Tensor start_vectors;  // [P] or [P, r]: used instead of random ones
+  Tensor start_vectors = {};  // [P] or [P, r]: used instead of random ones
   BasisStore store = BasisStore::full;
 };
 

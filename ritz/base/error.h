@@ -24,6 +24,8 @@ class ExpectationError : public Error {
   ExpectationError(std::string_view what, std::string_view expected, std::string_view found,
                    std::string_view where = {})
       : Error(format_error(what, expected, found, where)) {}
+  /// From a message that has that form already (it came from another process).
+  explicit ExpectationError(const std::string& message) : Error(message) {}
 };
 
 /// An argument is outside what its documentation allows. The program's exit code is 3.

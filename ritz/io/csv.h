@@ -1,0 +1,32 @@
+#pragma once
+// Comma-separated numbers: one row a line, a header line where the first line holds a word, an
+// empty cell for NaN. Numbers are written in the fewest digits that read back to the same bits.
+//
+//   const auto table = ritz::io::parse_csv(ritz::io::open_bytes("log.csv"), "log.csv");
+//   // table.values: float64 [rows, columns]; table.columns: the header's names, or none
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ritz/base/atomic_file.h"
+#include "ritz/io/array.h"
+#include "ritz/io/bytes.h"
+
+namespace ritz::io {
+
+struct CsvTable {
+  Array values;                      // float64 [rows, columns]
+  std::vector<std::string> columns;  // as many as columns, or none without a header line
+};
+
+/// Rows of unequal length and cells that are no number are DataErrors that name the line (from 1).
+/// Blank lines are skipped; lines may end in CR LF, cells may have blanks or quotes around them.
+CsvTable parse_csv(const Bytes& bytes, std::string_view where);
+
+/// The column of this name as float64 [rows]; DataError where it is not there or there twice.
+Array csv_column(const CsvTable& table, std::string_view name, std::string_view where);
+
+/// See write_arrays. An infinite value is a DataError, for CSV never holds one.
+void write_csv(AtomicFile& file, const std::vector<Array>& arrays);
+
+}  // namespace ritz::io

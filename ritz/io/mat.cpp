@@ -128,6 +128,22 @@ void read_file(const Job& job, ArraySink& sink) {
   }
 }
 
+/// The variables of version 5 must fill the file; libmatio itself takes a file cut short for a
+/// shorter one.
+void check_elements(const Bytes& bytes, bool big_endian, const std::string& path) {
+  const auto load = [&](uint64_t at) {
+    return big_endian ? load_big<uint32_t>(bytes.span, at) : load_little<uint32_t>(bytes.span, at);
+  };
+  uint64_t at = 128;
+  while (at < bytes.size()) {
+    const uint64_t size = bytes.size() - at >= 8 ? load(at + 4) : bytes.size();
+    if (size > bytes.size() - at - std::min<uint64_t>(8, bytes.size() - at)) {
+      throw DataError("MAT variable", "its whole length", "the end of the file", path);
+    }
+    at += 8 + size;
+  }
+}
+
 std::vector<Array> run(const std::string& path, std::string_view name, bool data) {
   const Bytes bytes = open_bytes(path);  // for its errors
   // Version 4 has no magic number and would take anything for a matrix.
@@ -136,6 +152,8 @@ std::vector<Array> run(const std::string& path, std::string_view name, bool data
   if (!version5)
     throw DataError("MAT file", "the header of version 5 or 7.3",
                     bytes.size() == 0 ? "an empty file" : "another", path);
+  const bool big_endian = bytes.text()[126] == 'M';
+  if (bytes.text()[big_endian ? 124 : 125] == '\x01') check_elements(bytes, big_endian, path);
   const Job job{path, name, bytes.size(), data};
   return read_isolated([&](ArraySink& sink) { read_file(job, sink); }, bytes.size(), path);
 }

@@ -173,7 +173,9 @@ TEST(MappedFile, ReadsSmallLargeAndPipedFiles) {
     write_text(folder / "a", std::string(size, 'q'));
     const auto file = ritz::MappedFile::open(folder / "a");
     ASSERT_EQ(file->size(), size);
-    if (size > 0) EXPECT_EQ(static_cast<char>(file->data()[size - 1]), 'q');
+    if (size > 0) {
+      EXPECT_EQ(static_cast<char>(file->data()[size - 1]), 'q');
+    }
   }
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   std::thread writer([&] { write_text(folder / "pipe", std::string(200000, 'p')); });

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <span>
 #include <string>
@@ -14,8 +13,8 @@
 
 namespace ritz::optim {
 
-/// An option `KEY=VALUE`. `form` says what is allowed: an interval such as "[0,1)" (numbers), one
-/// that begins with "int" (whole numbers), or words between bars.
+/// An option `KEY=VALUE`. `form` says what is allowed, alternatives between bars: a word, an
+/// interval such as "[0,1)" (numbers), or one that begins with "int" (whole numbers).
 struct KeyEntry {
   std::string_view key, preset, form, help;
 };
@@ -83,24 +82,18 @@ inline const OptimizerEntry& find_optimizer(std::string_view name) {
 
 /// Is `value` of the form that a KeyEntry names?
 inline bool has_form(std::string_view form, std::string_view value) {
-  if (form.find('|') != form.npos) {
-    for (size_t begin = 0; begin <= form.size();) {
-      const size_t end = std::min(form.find('|', begin), form.size());
-      if (form.substr(begin, end - begin) == value) return true;
-      begin = end + 1;
-    }
-    return false;
+  if (const size_t bar = form.find('|'); bar != form.npos) {
+    return has_form(form.substr(0, bar), value) || has_form(form.substr(bar + 1), value);
   }
+  const bool whole = form.starts_with("int");
+  if (whole) form.remove_prefix(3);
+  if (form.front() != '[' && form.front() != '(') return value == form;
   const auto number = [](std::string_view text, double& into) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
     return error == std::errc() && end == text.data() + text.size();
   };
   double x = 0, low = 0, high = 0;
-  if (!number(value, x) || !std::isfinite(x)) return false;
-  if (form.starts_with("int")) {
-    form.remove_prefix(3);
-    if (x != std::floor(x)) return false;
-  }
+  if (!number(value, x) || !std::isfinite(x) || (whole && x != std::floor(x))) return false;
   const size_t comma = form.find(',');
   number(form.substr(1, comma - 1), low);
   number(form.substr(comma + 1, form.size() - comma - 2), high);

@@ -7,13 +7,16 @@
 #include <vector>
 
 // These loops want vector code whatever the library is compiled for: wider clones are chosen when
-// the program starts. No clone contracts products and sums (ISO mode) or reorders sums, so all give
-// the same bits.
+// the program starts, and CMakeLists.txt adds -O3 -fno-math-errno (a root that may set errno is a
+// branch). No clone contracts products and sums (ISO mode) or reorders sums: all give the same
+// bits. That arrays do not overlap is said of the loops, since __restrict is lost by inlining into
+// clones.
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-#pragma GCC optimize("O3", "no-math-errno", "no-trapping-math")
 #define RITZ_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
+#define RITZ_INDEPENDENT _Pragma("GCC ivdep")
 #else
 #define RITZ_CLONES
+#define RITZ_INDEPENDENT
 #endif
 #define RITZ_INLINE inline __attribute__((always_inline))
 
@@ -45,15 +48,17 @@ struct SgdArguments {
 
 template <class T>
 RITZ_INLINE void sgd_loop(const SgdArguments<T>& a) {
-  T* __restrict w = a.w;
-  const T* __restrict g = a.g;
-  T* __restrict b = a.b;
+  T* w = a.w;
+  const T* g = a.g;
+  T* b = a.b;
   const auto [lr, mu, gw, decay, direct, indirect] =
       std::array{a.lr, a.momentum, a.gradient_weight, a.decay, a.direct, a.indirect};
   if (b == nullptr) {
+    RITZ_INDEPENDENT
     for (int64_t i = 0; i < a.n; ++i) w[i] -= lr * (g[i] + decay * w[i]);
     return;
   }
+  RITZ_INDEPENDENT
   for (int64_t i = 0; i < a.n; ++i) {
     const T d = g[i] + decay * w[i];
     const T next = mu * b[i] + gw * d;
@@ -79,12 +84,13 @@ struct AdamArguments {
 
 template <class T>
 RITZ_INLINE void adam_loop(const AdamArguments<T>& a) {
-  T* __restrict w = a.w;
-  const T* __restrict g = a.g;
-  T* __restrict m = a.m;
-  T* __restrict v = a.v;
+  T* w = a.w;
+  const T* g = a.g;
+  T* m = a.m;
+  T* v = a.v;
   const auto [b1, c1, b2, c2, eps, decay, shrink, size, scale] =
       std::array{a.b1, a.c1, a.b2, a.c2, a.eps, a.decay, a.shrink, a.size, a.scale};
+  RITZ_INDEPENDENT
   for (int64_t i = 0; i < a.n; ++i) {
     const T d = g[i] + decay * w[i];
     const T mi = b1 * m[i] + c1 * d;
@@ -112,10 +118,11 @@ struct AdagradArguments {
 
 template <class T>
 RITZ_INLINE void adagrad_loop(const AdagradArguments<T>& a) {
-  T* __restrict w = a.w;
-  const T* __restrict g = a.g;
-  T* __restrict s = a.s;
+  T* w = a.w;
+  const T* g = a.g;
+  T* s = a.s;
   const auto [lr, eps, decay] = std::array{a.lr, a.eps, a.decay};
+  RITZ_INDEPENDENT
   for (int64_t i = 0; i < a.n; ++i) {
     const T d = g[i] + decay * w[i];
     const T si = s[i] + d * d;
@@ -142,10 +149,10 @@ struct LambArguments {
 
 template <class T>
 RITZ_INLINE void lamb_moments_loop(const LambArguments<T>& a) {
-  const T* __restrict w = a.w;
-  const T* __restrict g = a.g;
-  T* __restrict m = a.m;
-  T* __restrict v = a.v;
+  const T* w = a.w;
+  const T* g = a.g;
+  T* m = a.m;
+  T* v = a.v;
   const auto [b1, c1, b2, c2, eps, decay, ms, rs] =
       std::array{a.b1, a.c1, a.b2, a.c2, a.eps, a.decay, a.m_scale, a.root_scale};
   double w2[kLanes] = {}, r2[kLanes] = {};
@@ -178,11 +185,12 @@ RITZ_CLONES void run_moments(const LambArguments<double>& a) {
 
 template <class T>
 RITZ_INLINE void lamb_apply_loop(const LambArguments<T>& a) {
-  T* __restrict w = a.w;
-  const T* __restrict m = a.m;
-  const T* __restrict v = a.v;
+  T* w = a.w;
+  const T* m = a.m;
+  const T* v = a.v;
   const auto [eps, decay, ms, rs, rate] =
       std::array{a.eps, a.decay, a.m_scale, a.root_scale, a.rate};
+  RITZ_INDEPENDENT
   for (int64_t i = 0; i < a.n; ++i) {
     w[i] -= rate * (m[i] * ms / (root(v[i]) * rs + eps) + decay * w[i]);
   }

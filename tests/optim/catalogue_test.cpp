@@ -30,6 +30,9 @@ TEST(Catalogue, FormsAreIntervalsWholeNumbersAndWords) {
   EXPECT_FALSE(has_form("[0,inf)", ""));
   EXPECT_TRUE(has_form("int[1,inf)", "3"));
   EXPECT_FALSE(has_form("int[1,inf)", "2.5"));
+  EXPECT_TRUE(has_form("learned|[0,1)", "learned"));
+  EXPECT_TRUE(has_form("learned|[0,1)", "0.5"));
+  EXPECT_FALSE(has_form("learned|[0,1)", "1.5"));
   EXPECT_TRUE(has_form("true|false", "false"));
   EXPECT_FALSE(has_form("true|false", "true|false"));
 }

@@ -1,8 +1,8 @@
 #pragma once
-// The one door for hot dense products. libtorch's float32 `mm` (MKL) runs at half the speed of the
-// oneDNN inside the same libtorch on some processors and within a tenth of it on others, so the
-// door measures both once per process and then chooses for each product by a model of what either
-// costs.
+// The one door for hot dense products. libtorch's float32 `mm` is MKL, which takes AVX2 kernels on
+// AMD's processors; oneDNN inside the same libtorch takes AVX-512: a tenth faster where the
+// processor runs that at half width (Zen 4), twice where at full width (Zen 5). So the door
+// measures both once per process and then chooses for each product by a model of what either costs.
 //
 //     ritz::Tensor y = ritz::gemm(x, w.t());      // = x.mm(w.t()) to rounding
 #include <cstdint>
@@ -16,8 +16,9 @@ namespace ritz {
 /// recorded; everything else is `mm`.
 Tensor gemm(const Tensor& a, const Tensor& b);
 
-/// a b^T for [m, k] x [n, k]: the form in which oneDNN is fastest.
-Tensor gemm_nt(const Tensor& a, const Tensor& b);
+/// a b^T for [m, k] x [n, k], the form in which oneDNN is fastest; plus `bias` [n] in each row,
+/// where it is defined, at no cost of its own.
+Tensor gemm_nt(const Tensor& a, const Tensor& b, const Tensor& bias = {});
 
 /// Who multiplies. Outside tests and benchmarks `automatic` is right.
 enum class GemmBackend { automatic, mm, onednn };
@@ -25,11 +26,14 @@ enum class GemmBackend { automatic, mm, onednn };
 /// gemm by a named backend; `onednn` throws Unsupported where it cannot take the operands.
 Tensor gemm_by(GemmBackend backend, const Tensor& a, const Tensor& b);
 
-/// What the probe found for one class of shapes: seconds per multiply-add.
+/// What the probe found for one class of shapes. Both numbers are rounded to a few levels, so that
+/// noise seldom changes a choice between two runs of a program, and with it the last bits of its
+/// results.
 struct GemmRates {
-  double mm = 0, onednn = 0;
+  double mm = 0;        // seconds per multiply-add, a power of two
+  double relative = 1;  // oneDNN's time over mm's: 0.5, 0.75, 0.9 or 1.25 (never chosen)
 };
-/// The measurement behind the choice, made at the first call (about 10 ms). `available` is false
+/// The measurement behind the choice, made at the first call (about 20 ms). `available` is false
 /// where this libtorch has no oneDNN product or it failed its check against `mm`.
 struct GemmProbe {
   bool available = false;

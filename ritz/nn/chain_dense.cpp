@@ -18,9 +18,7 @@ class Linear final : public Step {
   Tensor forward(Tensor x) override {
     lead_ = x.sizes().slice(1, x.dim() - 2).vec();
     x_ = rows(x);
-    auto y = gemm_nt(x_, weights_->value());
-    if (weights_->bias().defined()) y.add_(weights_->bias());
-    return shaped(y, x.size(0));
+    return shaped(gemm_nt(x_, weights_->value(), weights_->bias()), x.size(0));
   }
 
   Tensor backward(Tensor dy, bool wanted) override {
@@ -32,20 +30,18 @@ class Linear final : public Step {
     return wanted ? shaped(gemm(dy_, weights_->value()), dy.size(0)) : Tensor();
   }
 
-  // R y = R x W^T + x V^T + V b, all V^T in one product.
+  // R y = R x W^T + x V^T + V b, all of x V^T in one product.
   Tensor forward_tangent(Tensor Rx, const Block& block) override {
     const auto& V = weights_->tangent();
+    Tensor bias = weights_->bias_tangent();
     const int64_t k = block.k, r = x_.size(0), out = V.size(1);
-    const auto xV = gemm_nt(x_, V.reshape({k * out, -1})).view({r, k, out}).transpose(0, 1);
-    Tensor y;
-    if (Rx.defined()) {
-      Rx = rows(Rx);
-      if (block.second_order) Rx_ = Rx;
-      y = gemm_nt(Rx, weights_->value()).view({k, r, out}).add_(xV);
-    } else {
-      y = xV.contiguous();
-    }
-    if (weights_->bias_tangent().defined()) y.add_(weights_->bias_tangent().unsqueeze(1));
+    if (bias.defined()) bias = bias.reshape({k * out});
+    const auto xV = gemm_nt(x_, V.reshape({k * out, -1}), bias).view({r, k, out}).transpose(0, 1);
+    if (!Rx.defined()) return shaped(xV.reshape({k * r, out}), k * r / per_sample());
+    Rx = rows(Rx);
+    if (block.second_order) Rx_ = Rx;
+    auto y = gemm_nt(Rx, weights_->value());
+    y.view({k, r, out}).add_(xV);
     return shaped(y, k * r / per_sample());
   }
 
@@ -55,8 +51,10 @@ class Linear final : public Step {
     const int64_t k = block.k, r = x_.size(0), out = W.size(0), in = W.size(1);
     const auto n = Rdy.size(0);
     Rdy = rows(Rdy);
-    const auto Rdy_t = Rdy.view({k, r, out}).transpose(1, 2).reshape({k * out, r});
-    weights_->product().view({k * out, in}).add_(gemm(Rdy_t, x_));
+    const auto Rdy_t = at::empty({k, out, r}, Rdy.options());
+    for (int64_t j = 0; j < k; ++j)  // copying a matrix at a time, libtorch transposes in tiles
+      Rdy_t[j].copy_(Rdy.narrow(0, j * r, r).t());
+    weights_->product().view({k * out, in}).add_(gemm(Rdy_t.view({k * out, r}), x_));
     if (weights_->wants_bias_product()) weights_->bias_product().add_(Rdy.view({k, r, out}).sum(1));
     if (block.second_order && Rx_.defined()) {
       const auto dy_t = dy_.t().contiguous();

@@ -178,7 +178,7 @@ int64_t widest(const Sequence& steps, const Tensor& input) {
 
 // Numbers in the largest tangent block: 8 MB in float32, small enough for the outer cache to hold
 // the few that one step touches, large enough for the products to run at their peak.
-constexpr int64_t kBlockNumbers = 2 << 20;
+constexpr int64_t kBlockNumbers = 1 << 19;
 
 class ChainDerivatives final : public BatchDerivatives {
  public:

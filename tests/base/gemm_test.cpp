@@ -60,6 +60,20 @@ TEST(Gemm, EveryBackendEqualsTheFloat64ProductToRoundingForOddSizesAndAnyStrides
   }
 }
 
+TEST(Gemm, BiasIsAddedToEachRow) {
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    for (const auto& [m, k, n] : kSizes) {
+      const auto a = numbers(m, k, type, 1), b = numbers(n, k, type, 2), c = numbers(2, n, type, 3);
+      for (const auto& bias : {c[0], c.t().contiguous().t()[1]}) {
+        const auto exact = a.to(at::kDouble).mm(b.to(at::kDouble).t()) + bias.to(at::kDouble);
+        EXPECT_LE((gemm_nt(a, b, bias).to(at::kDouble) - exact).abs().max().item<double>(),
+                  tolerance(a));
+      }
+    }
+  }
+  EXPECT_THROW(gemm_nt(at::ones({3, 2}), at::ones({4, 2}), at::ones({3})), InvalidArgument);
+}
+
 TEST(Gemm, EmptyProductsAreZeroOrEmpty) {
   EXPECT_TRUE(gemm(at::ones({3, 0}), at::ones({0, 4})).equal(at::zeros({3, 4})));
   EXPECT_EQ(gemm(at::ones({0, 5}), at::ones({5, 4})).sizes(), (at::IntArrayRef{0, 4}));

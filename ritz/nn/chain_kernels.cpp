@@ -2,8 +2,6 @@
 
 #include <torch/types.h>
 
-#include <set>
-
 #include "ritz/base/error.h"
 #include "ritz/nn/detail/chain_step.h"
 
@@ -155,16 +153,6 @@ class Builder {
   size_t next_ = 0;
 };
 
-// Bytes of the distinct memory behind the tensors.
-int64_t distinct_bytes(const std::vector<Tensor>& tensors) {
-  std::set<const void*> seen;
-  int64_t bytes = 0;
-  for (const auto& t : tensors)
-    if (t.defined() && seen.insert(t.storage().data()).second)
-      bytes += static_cast<int64_t>(t.storage().nbytes());
-  return bytes;
-}
-
 // The largest activation of one sample, in numbers, the input aside.
 int64_t widest(const Sequence& steps, const Tensor& input) {
   std::vector<Tensor> tensors;
@@ -305,19 +293,6 @@ std::unique_ptr<BatchDerivatives> chain_derivatives(const Network& network, cons
                                                     Product product) {
   if (!network.chain) throw Unsupported("chain_derivatives: the network has no chain of stages");
   return std::make_unique<ChainDerivatives>(network, loss, inputs, targets, product);
-}
-
-int64_t chain_bytes_per_sample(const Network& network, const Tensor& inputs, Product product) {
-  if (!network.chain)
-    throw Unsupported("chain_bytes_per_sample: the network has no chain of stages");
-  const at::NoGradGuard no_grad;
-  Builder builder(network);
-  auto steps = builder.build(inputs.dim());
-  const auto z = steps.forward(inputs.narrow(0, 0, 1).clone());
-  if (product == Product::hessian) steps.backward(at::zeros_like(z), false);
-  std::vector<Tensor> tensors{z};
-  steps.kept(tensors);
-  return distinct_bytes(tensors);
 }
 
 }  // namespace ritz::nn::detail

@@ -316,17 +316,6 @@ TEST(ChainKernelsParts, ProductsDoNotDisturbOneAnother) {
   EXPECT_TRUE(before.equal(after));
 }
 
-TEST(ChainKernelsParts, KeptBytesCountActivationsAndDeltasOnce) {
-  const auto point = make(
-      {"mlp", {{5, 4}, {3, 5}}, {LinearStage{0, -1}, ActivationStage{}, LinearStage{1, -1}}, {4}},
-      LossKind::cross_entropy, at::kDouble);
-  // x [4], relu's output = the second layer's input [5], z [3]; for the Hessian dy of both layers.
-  EXPECT_EQ(detail::chain_bytes_per_sample(point.network, point.inputs, Product::jacobian),
-            8 * (4 + 5 + 3));
-  EXPECT_EQ(detail::chain_bytes_per_sample(point.network, point.inputs, Product::hessian),
-            8 * (4 + 5 + 3 + 5 + 3));
-}
-
 TEST(ChainKernelsParts, ANetworkWithoutAChainIsUnsupported) {
   auto point = make(problems()[0], LossKind::cross_entropy, at::kDouble);
   point.network.chain = nullptr;

@@ -31,7 +31,4 @@ std::unique_ptr<BatchDerivatives> chain_derivatives(const Network& network, cons
                                                     const Tensor& inputs, const Tensor& targets,
                                                     Product product);
 
-/// Bytes that chain_derivatives keeps per sample, from a trial run over one of `inputs`.
-int64_t chain_bytes_per_sample(const Network& network, const Tensor& inputs, Product product);
-
 }  // namespace ritz::nn::detail

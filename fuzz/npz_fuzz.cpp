@@ -1,0 +1,13 @@
+#include "ritz/io/npz.h"
+
+#include "fuzz/fuzz.h"
+
+using namespace ritz;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const io::Bytes bytes = fuzz::bytes_of(data, size);
+  fuzz::expect_errors_only([&] { (void)io::list_npz(bytes, "input"); });
+  fuzz::expect_errors_only([&] { fuzz::touch(io::parse_npz(bytes, "", "input")); });
+  fuzz::expect_errors_only([&] { fuzz::touch(io::parse_csr_npz(bytes, "input").data); });
+  return 0;
+}

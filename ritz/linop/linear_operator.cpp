@@ -29,6 +29,8 @@ Tensor LinearOperator::do_apply_adjoint(const Tensor&) const {
   throw Unsupported("apply_adjoint: this operator has no adjoint");
 }
 
-Tensor SymmetricOperator::do_apply_adjoint(const Tensor& x) const { return apply(x); }
+Tensor SymmetricOperator::do_apply_adjoint(const Tensor& x) const {
+  return apply(x);
+}
 
 }  // namespace ritz

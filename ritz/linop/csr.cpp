@@ -1,5 +1,6 @@
 #include "ritz/linop/csr.h"
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
@@ -35,87 +36,114 @@ void check_indices(const Tensor& pointers, const Tensor& columns, const Tensor& 
   }
 }
 
-// int32 indices where they fit: libtorch's wheel calls an MKL with 32-bit integers and would
-// convert them at each product.
-Tensor make_csr(Tensor pointers, Tensor columns, const Tensor& values, int64_t rows, int64_t cols) {
-  constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
-  if (values.numel() < kLimit && cols < kLimit && rows < kLimit) {
-    pointers = pointers.to(torch::kInt);
-    columns = columns.to(torch::kInt);
-  }
-  return at::_sparse_csr_tensor_unsafe(pointers, columns, values, {rows, cols},
-                                       values.options().layout(torch::kSparseCsr));
-}
-
-// A^H: entries sorted by column; the sort is stable, so rows rise within each.
-Tensor transpose_csr(const Tensor& matrix) {
-  const int64_t rows = matrix.size(0), cols = matrix.size(1);
-  const auto pointers = matrix.crow_indices().to(torch::kLong);
-  const auto columns = matrix.col_indices().to(torch::kLong);
-  const auto row_of = torch::arange(rows, pointers.options()).repeat_interleave(pointers.diff());
-  const auto [sorted, order] = columns.sort(/*stable=*/true, 0, false);
-  const auto counts = torch::bincount(columns, {}, cols);
-  const auto start = torch::cat({torch::zeros({1}, counts.options()), counts.cumsum(0)});
-  return make_csr(start, row_of.index_select(0, order),
-                  matrix.values().index_select(0, order).conj().resolve_conj(), cols, rows);
-}
-
-Tensor product(const Tensor& A, const Tensor& x) {
-  const auto y = A.matmul(x.dim() == 1 ? x.unsqueeze(1) : x);
-  return x.dim() == 1 ? y.squeeze(1) : y;
+// Y <- A X for X [cols, k] row by row: k multiplications for each index read.
+template <class Scalar>
+void multiply(const Tensor& pointers, const Tensor& columns, const Tensor& values, const Tensor& X,
+              const Tensor& Y) {
+  const int64_t* start = pointers.const_data_ptr<int64_t>();
+  const int64_t* column = columns.const_data_ptr<int64_t>();
+  const Scalar* value = values.const_data_ptr<Scalar>();
+  const Scalar* x = X.const_data_ptr<Scalar>();
+  Scalar* y = Y.mutable_data_ptr<Scalar>();
+  const int64_t k = X.size(1);
+  at::parallel_for(0, Y.size(0), 1024, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (k == 1) {
+        Scalar sum(0);
+        for (int64_t e = start[i]; e < start[i + 1]; ++e) sum += value[e] * x[column[e]];
+        y[i] = sum;
+        continue;
+      }
+      std::fill(y + i * k, y + (i + 1) * k, Scalar(0));
+      for (int64_t e = start[i]; e < start[i + 1]; ++e) {
+        const Scalar a = value[e];
+        const Scalar* from = x + column[e] * k;
+        for (int64_t c = 0; c < k; ++c) y[i * k + c] += a * from[c];
+      }
+    }
+  });
 }
 
 }  // namespace
 
 CsrOperator::CsrOperator(const Tensor& row_pointers, const Tensor& columns, const Tensor& values,
                          int64_t cols, bool symmetric)
-    : cols_(cols), symmetric_(symmetric) {
+    : symmetric_(symmetric) {
   check_at_least("cols", cols, 0);
   const auto pointers = index_tensor("row_pointers", row_pointers);
   const auto indices = index_tensor("columns", columns);
   check_indices(pointers, indices, values, cols);
-  rows_ = pointers.size(0) - 1;
-  nonzeros_ = indices.size(0);
-  values_options_ = values.options();
-  matrix_ = make_csr(pointers, indices, values, rows_, cols_);
-  if (symmetric_) {
-    if (const auto gap = asymmetry(); !(gap <= 1e-6)) {
-      throw InvalidArgument("values", "a symmetric matrix",
-                            "max |A - A^T| = " + number_text(gap) + " max |A|");
-    }
+  matrix_ = {pointers.size(0) - 1, cols, pointers, indices, values.contiguous().resolve_conj()};
+  if (!symmetric_) return;
+  if (const auto gap = asymmetry(); !(gap <= 1e-6)) {
+    throw InvalidArgument("values", "a symmetric matrix",
+                          "max |A - A^T| = " + number_text(gap) + " max |A|");
   }
+}
+
+Tensor CsrOperator::row_of_each(const Matrix& A) {
+  return torch::arange(A.rows, A.pointers.options()).repeat_interleave(A.pointers.diff());
+}
+
+// Entries sorted by column; the sort is stable, so rows rise within each.
+CsrOperator::Matrix CsrOperator::adjoint_of(const Matrix& A) {
+  const auto order = std::get<1>(A.columns.sort(/*stable=*/true, 0, false));
+  const auto counts = torch::bincount(A.columns, {}, A.cols);
+  return {A.cols, A.rows, torch::cat({torch::zeros({1}, counts.options()), counts.cumsum(0)}),
+          row_of_each(A).index_select(0, order),
+          A.values.index_select(0, order).conj().resolve_conj()};
+}
+
+Tensor CsrOperator::product(const Matrix& A, const Tensor& x) {
+  const auto X = (x.dim() == 1 ? x.unsqueeze(1) : x).contiguous().resolve_conj();
+  Tensor Y;
+  if (X.is_cpu()) {
+    Y = torch::empty({A.rows, X.size(1)}, X.options());
+    switch (X.scalar_type()) {
+      case torch::kFloat:
+        multiply<float>(A.pointers, A.columns, A.values, X, Y);
+        break;
+      case torch::kDouble:
+        multiply<double>(A.pointers, A.columns, A.values, X, Y);
+        break;
+      case torch::kComplexFloat:
+        multiply<c10::complex<float>>(A.pointers, A.columns, A.values, X, Y);
+        break;
+      default:
+        multiply<c10::complex<double>>(A.pointers, A.columns, A.values, X, Y);
+    }
+  } else {  // any device, at the cost of an [nnz, k] temporary
+    Y = torch::zeros({A.rows, X.size(1)}, X.options());
+    Y.index_add_(0, row_of_each(A), A.values.unsqueeze(1) * X.index_select(0, A.columns));
+  }
+  return x.dim() == 1 ? Y.squeeze(1) : Y;
 }
 
 double CsrOperator::asymmetry() const {
-  if (rows_ != cols_) {
+  if (rows() != cols()) {
     throw InvalidArgument("matrix", "a square matrix",
-                          std::to_string(rows_) + " rows, " + std::to_string(cols_) + " columns");
+                          std::to_string(rows()) + " rows, " + std::to_string(cols()) + " columns");
   }
-  if (nonzeros_ == 0) return 0;
+  if (nonzeros() == 0) return 0;
   // Entries of A and of -A^H, added where their positions agree.
-  const auto pointers = matrix_.crow_indices().to(torch::kLong);
-  const auto columns = matrix_.col_indices().to(torch::kLong);
-  const auto row_of = torch::arange(rows_, pointers.options()).repeat_interleave(pointers.diff());
-  const auto at = torch::cat({row_of * cols_ + columns, columns * cols_ + row_of});
-  const auto values = torch::cat({matrix_.values(), -matrix_.values().conj()});
+  const auto rows_of = row_of_each(matrix_);
+  const auto at =
+      torch::cat({rows_of * cols() + matrix_.columns, matrix_.columns * cols() + rows_of});
+  const auto values = torch::cat({matrix_.values, -matrix_.values.conj()});
   const auto [positions, slot] = at::_unique(at, true, true);
   const auto gap = torch::zeros({positions.size(0)}, values.options()).index_add_(0, slot, values);
-  const double scale = matrix_.values().abs().max().item<double>();
   const double worst = gap.abs().max().item<double>();
-  return worst == 0 ? 0 : worst / scale;
-}
-
-const Tensor& CsrOperator::adjoint_matrix() const {
-  if (symmetric_) return matrix_;
-  std::call_once(adjoint_once_, [this] { adjoint_ = transpose_csr(matrix_); });
-  return adjoint_;
+  return worst == 0 ? 0 : worst / matrix_.values.abs().max().item<double>();
 }
 
 Tensor CsrOperator::do_apply(const Tensor& x) const {
   return product(matrix_, x);
 }
+
 Tensor CsrOperator::do_apply_adjoint(const Tensor& x) const {
-  return product(adjoint_matrix(), x);
+  if (symmetric_) return product(matrix_, x);
+  std::call_once(adjoint_once_, [this] { adjoint_ = adjoint_of(matrix_); });
+  return product(adjoint_, x);
 }
 
 }  // namespace ritz

@@ -12,29 +12,35 @@ namespace ritz {
 class CsrOperator : public LinearOperator {
  public:
   /// row_pointers [rows + 1] and columns [nnz] are int32 or int64, values [nnz] float or complex.
-  /// Every index is checked (InvalidArgument).
+  /// Every index is checked (InvalidArgument); entries given twice are added.
   CsrOperator(const Tensor& row_pointers, const Tensor& columns, const Tensor& values, int64_t cols,
               bool symmetric = false);
-  int64_t rows() const override { return rows_; }
-  int64_t cols() const override { return cols_; }
-  TensorOptions options() const override { return values_options_; }
-  int64_t nonzeros() const { return nonzeros_; }
+  int64_t rows() const override { return matrix_.rows; }
+  int64_t cols() const override { return matrix_.cols; }
+  TensorOptions options() const override { return matrix_.values.options(); }
+  int64_t nonzeros() const { return matrix_.values.size(0); }
   /// max |A - A^H| / max |A|: 0 for a symmetric matrix; A must be square.
   double asymmetry() const;
 
  private:
+  struct Matrix {
+    int64_t rows = 0;
+    int64_t cols = 0;
+    Tensor pointers;  // int64 [rows + 1]
+    Tensor columns;   // int64 [nnz]
+    Tensor values;    // [nnz]
+  };
+
+  static Tensor row_of_each(const Matrix& A);
+  static Matrix adjoint_of(const Matrix& A);
+  static Tensor product(const Matrix& A, const Tensor& x);
   Tensor do_apply(const Tensor& x) const override;
   Tensor do_apply_adjoint(const Tensor& x) const override;
-  const Tensor& adjoint_matrix() const;
 
-  int64_t rows_;
-  int64_t cols_;
-  int64_t nonzeros_;
+  Matrix matrix_;
   bool symmetric_;
-  TensorOptions values_options_;
-  Tensor matrix_;  // libtorch's sparse CSR tensor
   mutable std::once_flag adjoint_once_;
-  mutable Tensor adjoint_;
+  mutable Matrix adjoint_;
 };
 
 }  // namespace ritz

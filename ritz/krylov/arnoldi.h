@@ -3,7 +3,7 @@
 //
 // Invariant after m steps, Q [m + 1, P] with orthonormal rows, H [m + 1, m] upper Hessenberg:
 //
-//     A Q_m^H = Q_{m+1}^H H         (Q_m: the first m rows)
+//     A Q_m^T = Q_{m+1}^T H         (Q_m: the first m rows)
 //
 //     const auto run = ritz::arnoldi(A, {.steps = 40});
 //     const auto theta = run.ritz_values();  // complex128 [m], largest modulus first

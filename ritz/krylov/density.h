@@ -10,13 +10,13 @@
 namespace ritz {
 
 struct DensityOptions {
-  int64_t points = 1024;     // of the grid, >= 2
-  double margin = 0.05;      // of the range of the nodes, added on either side, >= 0
-  double kappa = 0;          // > 1: sd = 2 / ((m - 1) sqrt(8 ln kappa)) half ranges (Papyan 2020);
-                             // 0: 3, or 1.04 on the log scale. Smaller is smoother
-  std::optional<double> sd;  // the kernel's deviation itself, instead of kappa
-  std::optional<double> rel_sd;  // ... in units of the range of the nodes
-  bool log_scale = false;        // density of log(|A| + offset), t is that logarithm
+  int64_t points = 1024;  // of the grid, >= 2
+  double margin = 0.05;   // of the range of the nodes, added on either side, >= 0
+  double kappa = 0;       // > 1: sd = 2 / ((m - 1) sqrt(8 ln kappa)) half ranges (Papyan 2020);
+                          // 0: 3, or 1.04 on the log scale. Smaller is smoother
+  std::optional<double> sd = {};      // the kernel's deviation itself, instead of kappa
+  std::optional<double> rel_sd = {};  // ... in units of the range of the nodes
+  bool log_scale = false;             // density of log(|A| + offset), t is that logarithm
   double log_offset = 1e-5;
 };
 

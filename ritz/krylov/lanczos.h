@@ -3,7 +3,7 @@
 //
 // Invariant after m steps, Q [m, P] with orthonormal rows, T [m, m] real tridiagonal:
 //
-//     A Q^H = Q^H T + beta_m q_{m+1} e_m^T
+//     A Q^T = Q^T T + beta_m q_{m+1} e_m^T
 //
 //     #include "ritz/krylov/lanczos.h"
 //     #include <torch/types.h>
@@ -32,8 +32,8 @@ enum class BasisStore {
   full,      // in the operator's dtype: full reorthogonalisation, orthogonal to rounding
   bfloat16,  // rounded basis, computed in the operator's dtype: half of float32's memory;
              // orthogonal to about 2^-9 / sqrt(P) a pair of vectors
-  float16,  // the same, 2^-12 / sqrt(P); underflows where |q_i| < 6e-8
-  none      // three-term recursion only: converged values reappear as ghosts
+  float16,   // the same, 2^-12 / sqrt(P); underflows where |q_i| < 6e-8
+  none       // three-term recursion only: converged values reappear as ghosts
 };
 
 /// The distribution of start vectors before they are normalised.
@@ -56,6 +56,7 @@ struct LanczosResult {
   int64_t dimension = 0;  // P
   int64_t products = 0;   // vectors the operator was applied to
   BasisStore store = BasisStore::full;
+  double epsilon = 0;  // of the operator's dtype
 
   bool may_have_ghosts() const { return store == BasisStore::none; }
 };

@@ -84,6 +84,9 @@ Orthogonalised orthogonalise(const Tensor& basis, const Tensor& recent, const Te
   const int64_t chunks = std::clamp<int64_t>(slabs, 1, kMaxChunks);
   const auto chunk_begin = [&](int64_t c) { return std::min(n, c * slabs / chunks * slab); };
 
+  // Waking a second thread costs more than 64k multiplications.
+  const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) * chunks / (n * (total + 1)));
+
   auto result = torch::zeros({total}, torch::kFloat64);
   double* sum = result.mutable_data_ptr<double>();
   std::vector<double> previous(static_cast<size_t>(total));  // of the last pass
@@ -93,7 +96,7 @@ Orthogonalised orthogonalise(const Tensor& basis, const Tensor& recent, const Te
   // subtracts.
   for (int sweep = 0; sweep <= passes; ++sweep) {
     std::fill(partial.begin(), partial.end(), 0.0);
-    at::parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+    at::parallel_for(0, chunks, grain, [&](int64_t first, int64_t last) {
       SlabBuffer buffer;
       for (int64_t c = first; c < last; ++c) {
         double* found = partial.data() + c * (total + 1);

@@ -48,7 +48,7 @@ struct SpectralQuadrature {
 /// A mean over probes and its standard error (none for one probe).
 struct Estimate {
   double value = 0;
-  std::optional<double> standard_error;
+  std::optional<double> standard_error = {};
 };
 
 SpectralQuadrature spectral_quadrature(const LinearOperator& op,

@@ -24,7 +24,7 @@ struct SolveOptions {
   double atol = 0;
   int64_t max_iterations = 0;                      // 0: 10 n
   const LinearOperator* preconditioner = nullptr;  // M ~ A^-1, positive definite: z = M r
-  Tensor x0;                                       // start, shape of x; zero by default
+  Tensor x0 = {};                                  // start, shape of x; zero by default
   bool require_converged = false;  // throw NotConverged instead of returning what was reached
 };
 

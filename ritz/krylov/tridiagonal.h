@@ -6,7 +6,7 @@
 namespace ritz {
 
 /// T of order m: diagonal alpha [m], off-diagonals beta [m - 1], and `tail` = beta_m, the norm of
-/// what was left over after the last step (0 where the Krylov space is invariant).
+/// what was left over after the last step (rounding where the Krylov space is invariant).
 struct Tridiagonal {
   std::vector<double> alpha;
   std::vector<double> beta;

@@ -15,7 +15,8 @@ struct Orthogonalised {
   Tensor norm;          // 0-d float64 on w's device: |w| of after
 };
 
-/// w <- w - Q^H (Q w), `passes` times, for Q = [basis; recent] with orthonormal rows.
+/// w <- w - Q^T (conj(Q) w), `passes` times, for Q = [basis; recent] whose rows are orthonormal
+/// vectors.
 ///
 /// basis [j, P] may be of another dtype than w (bfloat16, float16: a rounded basis; products and
 /// sums are in w's dtype or better); recent [k, P], of w's dtype, holds the vectors whose rounding

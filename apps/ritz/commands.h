@@ -4,17 +4,25 @@
 #include <tuple>
 
 #include "apps/ritz/commands/completion.h"
+#include "apps/ritz/commands/data_convert.h"
+#include "apps/ritz/commands/data_fashion_mnist.h"
+#include "apps/ritz/commands/data_info.h"
+#include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/study.h"
 
 namespace ritz::app {
 
-using Commands = std::tuple<Study, Completion>;
+using Commands =
+    std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
+               Study, Completion>;
 
 /// Words that only group commands.
 struct Group {
   std::string_view name, summary;
 };
-inline constexpr Group kGroups[] = {{"data", "generate, convert or inspect data"}};
+inline constexpr Group kGroups[] = {
+    {"data", "generate, convert or inspect data"},
+    {"data make", "data whose truth is known, for studies and trials"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

@@ -109,7 +109,8 @@ class Parser {
       for (const auto& option : command->options.all()) {
         CLI::Option* parsed = option.is_flag ? app->add_flag(option.name)
                                              : app->add_option(option.name, CLI::callback_t());
-        if (option.is_positional && option.takes_many_words) parsed->expected(1, 1 << 29);
+        if (option.is_positional && option.takes_many_words)
+          parsed->expected(1, 1 << 29)->allow_extra_args();
         parsed->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         node.parsed.push_back(parsed);
       }
@@ -293,12 +294,13 @@ void declare_common(Options& options, CommonOptions& common) {
 int program_main(int argc, char** argv) {
   const std::vector<std::string> line(argv, argv + argc);
   std::string command_name;
+  CommandEntry* command = nullptr;
   try {
     catch_interrupts();
     CommandTable table;
     fill_table(table);
-    CommandEntry* command = Parser(table).parse(
-        {line.begin() + std::min<size_t>(1, line.size()), line.end()}, command_name);
+    command = Parser(table).parse({line.begin() + std::min<size_t>(1, line.size()), line.end()},
+                                  command_name);
     if (command == nullptr) {
       std::cout.flush();
       return kDone;
@@ -306,8 +308,8 @@ int program_main(int argc, char** argv) {
     return run_command(*command, table.common, line);
   } catch (const UsageError& error) {
     return report(command_name, error.what(), kUsage);
-  } catch (const InvalidArgument& error) {
-    return report(command_name, error.what(), kBadInput);
+  } catch (const InvalidArgument& error) {  // before the run it is the command line that is wrong
+    return report(command_name, error.what(), command == nullptr ? kUsage : kBadInput);
   } catch (const DataError& error) {
     return report(command_name, error.what(), kBadInput);
   } catch (const Unsupported& error) {

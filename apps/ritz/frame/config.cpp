@@ -1,12 +1,10 @@
 #include "apps/ritz/frame/config.h"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
+#include <algorithm>
 #include <set>
 
 #include "ritz/base/error.h"
+#include "ritz/base/mapped_file.h"
 
 namespace ritz::app {
 namespace {
@@ -153,12 +151,8 @@ class Reader {
 }  // namespace
 
 std::vector<ConfigEntry> read_config(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file.is_open() || file.bad() || errno == EISDIR) {
-    throw DataError("--config", "a readable file", std::strerror(errno != 0 ? errno : EIO), path);
-  }
+  const auto file = MappedFile::open(path);
+  std::string text(reinterpret_cast<const char*>(file->data()), file->size());
   return Reader(path, std::move(text)).read();
 }
 

@@ -16,7 +16,7 @@ void run_in_library(std::string_view name, const void* command, Run& run) {
   if (!fs::exists(path)) path = here / RITZ_COMMANDS_INSTALLED / RITZ_COMMANDS_FILE;
   // Global: libtorch's libraries look for each other's symbols. Never closed: threads may run in
   // it.
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL);
   if (library == nullptr) throw SystemFailure(std::string("the commands: ") + dlerror());
   const auto run_command =
       reinterpret_cast<decltype(&ritz_run_command)>(dlsym(library, "ritz_run_command"));

@@ -107,11 +107,12 @@ class Options {
 };
 
 // One definition for each supported type, in options.cpp.
-#define RITZ_OPTION_TYPES(X)                                                                      \
-  X(std::string)                                                                                  \
-  X(int64_t) X(uint64_t) X(int) X(double) X(std::optional<std::string>) X(std::optional<int64_t>) \
-      X(std::optional<double>) X(std::vector<std::string>) X(std::vector<int64_t>)                \
-          X(std::vector<double>)
+// clang-format off
+#define RITZ_OPTION_TYPES(X) \
+  X(std::string) X(int64_t) X(uint64_t) X(int) X(double) \
+  X(std::optional<std::string>) X(std::optional<int64_t>) X(std::optional<double>) \
+  X(std::vector<std::string>) X(std::vector<int64_t>) X(std::vector<double>)
+// clang-format on
 #define RITZ_DECLARE_OPTION(T) \
   extern template Option& Options::option<T>(std::string, T&, std::string, std::string);
 RITZ_OPTION_TYPES(RITZ_DECLARE_OPTION)

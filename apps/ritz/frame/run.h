@@ -80,6 +80,9 @@ class Run {
   std::string failure_;
 };
 
+/// JSON as every file of ritz has it: indented, arrays of numbers on one line, NaN and Inf as null.
+std::string json_text(const Json& value);
+
 /// A double as a reader wants it: six significant digits.
 std::string short_text(double value);
 

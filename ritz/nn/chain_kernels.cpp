@@ -164,15 +164,19 @@ int64_t widest(const Sequence& steps, const Tensor& input) {
   return most;
 }
 
-// Numbers in the largest tangent block: 8 MB in float32, small enough for the outer cache to hold
-// the few that one step touches, large enough for the products to run at their peak.
-constexpr int64_t kBlockNumbers = 1 << 19;
+// Numbers in the largest tangent block. On the CPU 2 MB in float32: small enough for the outer
+// cache to hold the few that one step touches and for the heap to hand the same pages out again,
+// large enough for the products to run at their peak. An accelerator wants work for all its cores
+// in one launch.
+int64_t block_numbers(const Tensor& inputs) {
+  return inputs.is_cpu() ? 1 << 19 : 1 << 26;
+}
 
 class ChainDerivatives final : public BatchDerivatives {
  public:
   ChainDerivatives(const Network& network, const Loss& loss, const Tensor& inputs,
                    const Tensor& targets, Product product)
-      : loss_(loss) {
+      : loss_(loss), block_(block_numbers(inputs)) {
     const at::NoGradGuard no_grad;
     Builder builder(network);
     const int64_t n = inputs.size(0);
@@ -185,7 +189,7 @@ class ChainDerivatives final : public BatchDerivatives {
       for (const auto& w : weights_)
         if (w->wants_gradient()) w->start_gradient();
 
-    const int64_t parts = std::max<int64_t>(1, n * width_ / kBlockNumbers);
+    const int64_t parts = std::max<int64_t>(1, n * width_ / block_);
     std::vector<Tensor> outputs;
     for (int64_t i = 0, begin = 0; i < parts; ++i) {
       const int64_t end = n * (i + 1) / parts;
@@ -257,7 +261,7 @@ class ChainDerivatives final : public BatchDerivatives {
   void for_groups(int64_t k, const Run& run) const {
     const int64_t n = (outputs_.size(0) + static_cast<int64_t>(parts_.size()) - 1) /
                       static_cast<int64_t>(parts_.size());
-    const int64_t at_once = std::max<int64_t>(1, kBlockNumbers / std::max<int64_t>(1, n * width_));
+    const int64_t at_once = std::max<int64_t>(1, block_ / std::max<int64_t>(1, n * width_));
     for (int64_t first = 0; first < k; first += at_once) run(first, std::min(at_once, k - first));
   }
 
@@ -280,6 +284,7 @@ class ChainDerivatives final : public BatchDerivatives {
   }
 
   Loss loss_;
+  int64_t block_;
   std::vector<std::shared_ptr<Weights>> weights_;
   std::vector<Part> parts_;
   Tensor outputs_;

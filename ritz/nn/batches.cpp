@@ -81,7 +81,8 @@ std::unique_ptr<BatchDerivatives> Batches::make(int64_t index) const {
   auto result = make_batch_derivatives(b, options_.differentiation);
   const double loss = objective_.loss.per_sample(result->outputs(), b.targets).sum().item<double>();
   if (!std::isfinite(loss)) {
-    throw InvalidArgument("loss", "a finite value", number_text(loss), name_of(index));
+    throw InvalidArgument("loss", "a finite value", std::isnan(loss) ? "NaN" : number_text(loss),
+                          name_of(index));
   }
   return result;
 }

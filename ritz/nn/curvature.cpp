@@ -4,7 +4,6 @@
 
 #include "ritz/base/check_tensor.h"
 #include "ritz/base/random.h"
-#include "ritz/linop/function_operator.h"
 #include "ritz/nn/detail/batches.h"
 
 namespace ritz::nn {
@@ -113,11 +112,19 @@ class Fisher : public CurvatureOperator {
   mutable int64_t mean_generation_ = -1;
 };
 
-std::shared_ptr<SymmetricOperator> difference(std::shared_ptr<SymmetricOperator> a,
-                                              std::shared_ptr<SymmetricOperator> b) {
-  return std::make_shared<SymmetricFunctionOperator>(
-      a->rows(), a->options(), [a, b](const Tensor& x) { return a->apply(x) - b->apply(x); });
-}
+/// A - B, symmetric as both are.
+class Difference : public SymmetricOperator {
+ public:
+  Difference(std::shared_ptr<SymmetricOperator> A, std::shared_ptr<SymmetricOperator> B)
+      : A_(std::move(A)), B_(std::move(B)) {}
+  int64_t rows() const override { return A_->rows(); }
+  TensorOptions options() const override { return A_->options(); }
+
+ private:
+  Tensor do_apply(const Tensor& x) const override { return A_->apply(x) - B_->apply(x); }
+
+  const std::shared_ptr<SymmetricOperator> A_, B_;
+};
 
 }  // namespace
 
@@ -141,12 +148,13 @@ std::shared_ptr<SymmetricOperator> gradient_covariance(Objective objective,
 std::shared_ptr<SymmetricOperator> hessian_noise(const Objective& objective, const Tensor& rows,
                                                  CurvatureOptions options) {
   if (!objective.loss.mean) throw InvalidArgument("loss", "a mean over samples", "a sum");
-  return difference(hessian(subset(objective, rows), options), hessian(objective, options));
+  return std::make_shared<Difference>(hessian(subset(objective, rows), options),
+                                      hessian(objective, options));
 }
 
 std::shared_ptr<SymmetricOperator> hessian_residual(const Objective& objective,
                                                     CurvatureOptions options) {
-  return difference(hessian(objective, options), ggn(objective, options));
+  return std::make_shared<Difference>(hessian(objective, options), ggn(objective, options));
 }
 
 Tensor gradient(const Objective& objective, CurvatureOptions options) {

@@ -91,29 +91,34 @@ std::string case_name(const testing::TestParamInfo<Operators::ParamType>& info) 
   return name;
 }
 INSTANTIATE_TEST_SUITE_P(
-    All, Operators,
+    Float64, Operators,
     testing::Combine(testing::Range(0, 6),
                      testing::Values(Loss{}, Loss{.label_smoothing = 0.2, .mean = false},
                                      Loss{.kind = LossKind::mean_squared_error},
                                      Loss{.kind = LossKind::mean_squared_error, .mean = false},
                                      Loss{.kind = LossKind::bernoulli}),
-                     testing::Values(at::kDouble, at::kFloat)),
+                     testing::Values(at::kDouble)),
     case_name);
+INSTANTIATE_TEST_SUITE_P(Float32, Operators,
+                         testing::Combine(testing::Range(0, 6), testing::Values(Loss{}),
+                                          testing::Values(at::kFloat)),
+                         case_name);
 
 TEST_P(Operators, AreTheirDenseMatrices) {
   const Objective o = objective();
+  // A dense random block: a wrong entry anywhere in the matrix shows in every column.
+  const Tensor X = RandomStream(2).normal({o.network.parameter_count(), 2}, o.network.options());
+  const Tensor H = oracle::dense_hessian(o).mm(X), GN = oracle::dense_ggn(o).mm(X);
+  const Tensor G = oracle::dense_sample_gradients(o), mean = G.mean(0), centred = G - mean;
   for (const auto way : {Differentiation::automatic, Differentiation::double_backward}) {
     if (way == Differentiation::automatic && !o.network.chain) continue;
     const CurvatureOptions options{.micro_batch = 3, .differentiation = way};
-    EXPECT_LT(relative_error(matrix_of(*hessian(o, options)), oracle::dense_hessian(o)),
+    EXPECT_LT(relative_error(hessian(o, options)->apply(X), H), tolerance());
+    EXPECT_LT(relative_error(ggn(o, options)->apply(X), GN), tolerance());
+    EXPECT_LT(relative_error(fisher(o, options)->apply(X), G.t().mm(G.mm(X)) / kN), tolerance());
+    EXPECT_LT(relative_error(gradient_covariance(o, options)->apply(X),
+                             centred.t().mm(centred.mm(X)) / kN),
               tolerance());
-    EXPECT_LT(relative_error(matrix_of(*ggn(o, options)), oracle::dense_ggn(o)), tolerance());
-    const Tensor G = oracle::dense_sample_gradients(o), mean = G.mean(0);
-    EXPECT_LT(relative_error(matrix_of(*fisher(o, options)), G.t().mm(G) / kN), tolerance());
-    const Tensor centred = G - mean;
-    EXPECT_LT(
-        relative_error(matrix_of(*gradient_covariance(o, options)), centred.t().mm(centred) / kN),
-        tolerance());
     EXPECT_LT(relative_error(gradient(o, options), o.loss.mean ? mean : mean * kN), tolerance());
   }
   EXPECT_NEAR(mean_loss(o, 2) / o.loss(o.network.forward(o.inputs), o.targets).item<double>(), 1,
@@ -123,6 +128,7 @@ TEST_P(Operators, AreTheirDenseMatrices) {
 TEST_P(Operators, BlockProductsAreColumnProductsForAnyMicroBatch) {
   const Objective o = objective();
   const Tensor X = RandomStream(2).normal({o.network.parameter_count(), 3}, o.network.options());
+  if (o.loss.kind != LossKind::cross_entropy) GTEST_SKIP() << "nothing here depends on the loss";
   for (const auto make : {hessian, ggn, fisher, gradient_covariance}) {
     const Tensor whole = make(o, {.micro_batch = kN})->apply(X);
     const auto op = make(o, {.micro_batch = 2});

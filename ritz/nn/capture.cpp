@@ -59,4 +59,19 @@ Tensor CapturesCurvature::output_rows(const Tensor&) const {
   throw Unsupported("output_rows: this layer's weight has no matrix form");
 }
 
+CaptureScope::CaptureScope(const std::vector<LayerTap>& layers) {
+  for (const auto& tap : layers) {
+    saved_.push_back({tap.layer, tap.layer->capturing_, std::move(tap.layer->records_)});
+    tap.layer->records_.reset();
+    tap.layer->capturing_ = true;
+  }
+}
+
+CaptureScope::~CaptureScope() {
+  for (auto& [layer, capturing, records] : saved_) {
+    layer->capturing_ = capturing;
+    layer->records_ = std::move(records);
+  }
+}
+
 }  // namespace ritz::nn

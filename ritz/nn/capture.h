@@ -54,6 +54,7 @@ class CapturesCurvature {
   Tensor record(const Tensor& input, Tensor output);
 
  private:
+  friend class CaptureScope;
   struct Records {
     std::vector<Tensor> inputs, gradients;
   };
@@ -66,6 +67,24 @@ struct LayerTap {
   std::string name;  // of the module: "layers.0"
   std::shared_ptr<CapturesCurvature> layer;
   std::vector<int> parameters;  // in the order of own_parameters()
+};
+
+/// Captures into fresh records for its lifetime, then puts back what the layers had before: for
+/// functions that need records of their own beside those of a training loop.
+class CaptureScope {
+ public:
+  explicit CaptureScope(const std::vector<LayerTap>& layers);
+  ~CaptureScope();
+  CaptureScope(const CaptureScope&) = delete;
+  CaptureScope& operator=(const CaptureScope&) = delete;
+
+ private:
+  struct Saved {
+    std::shared_ptr<CapturesCurvature> layer;
+    bool capturing;
+    std::shared_ptr<CapturesCurvature::Records> records;
+  };
+  std::vector<Saved> saved_;
 };
 
 }  // namespace ritz::nn

@@ -9,9 +9,9 @@
 namespace ritz::nn {
 
 struct DataOptions {
-  std::string data = {};  // "fashion-mnist", a folder of IDX files, or an array file ([N, D], [N,
-                          // H, W], [N, C, H, W])
-  std::string labels = {};       // array file [N], where `data` is an array file
+  std::string data = {};    // "fashion-mnist", a folder of IDX files, or an array file ([N, D], [N,
+                            // H, W], [N, C, H, W])
+  std::string labels = {};  // array file [N], where `data` is an array file
   std::string test_data = {};    // array file; optional
   std::string test_labels = {};  // array file; optional
   int64_t pool = 1;              // averages pool x pool pixels; must divide height and width

@@ -63,7 +63,8 @@ Tensor Loss::per_sample(const Tensor& outputs, const Tensor& targets) const {
     case LossKind::mean_squared_error:
       return (outputs - targets).square().sum(1);
     case LossKind::bernoulli:  // no difference of large numbers, and smooth at z = 0
-      return -(targets * at::log_sigmoid(outputs) + (1 - targets) * at::log_sigmoid(-outputs)).sum(1);
+      return -(targets * at::log_sigmoid(outputs) + (1 - targets) * at::log_sigmoid(-outputs))
+                  .sum(1);
   }
   throw InvalidArgument("loss", "a known kind", std::to_string(static_cast<int>(kind)));
 }

@@ -5,10 +5,11 @@
 
 #include "apps/ritz/commands/completion.h"
 #include "apps/ritz/commands/study.h"
+#include "apps/ritz/commands/train.h"
 
 namespace ritz::app {
 
-using Commands = std::tuple<Study, Completion>;
+using Commands = std::tuple<Train, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

@@ -2,7 +2,7 @@
 
 #include <torch/types.h>
 
-#include "ritz/base/check_tensor.h"
+#include "ritz/io/array_file.h"
 #include "ritz/nn/models.h"
 
 namespace ritz::app {
@@ -40,7 +40,9 @@ LearningTask load_learning_task(const LearningTaskOptions& options, Run& run, in
   task.data = nn::load_labelled_data(data_options);
   task.metadata = nn::data_metadata(data_options, task.data);
   for (const auto& file : task.data.files) {
-    run.input(file, task.data.inputs.sizes().vec(), dtype_name(task.data.inputs.scalar_type()));
+    for (const auto& array : io::list_arrays(file)) {
+      run.input(file, array.shape, io::name_of(array.dtype));
+    }
   }
   task.network = nn::make_network(
       model, {.input_shape = task.data.input_shape(),

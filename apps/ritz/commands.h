@@ -9,12 +9,13 @@
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/study.h"
+#include "apps/ritz/commands/train.h"
 
 namespace ritz::app {
 
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
-               Study, Completion>;
+               Train, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

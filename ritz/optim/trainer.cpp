@@ -1,9 +1,9 @@
 #include "ritz/optim/trainer.h"
 
-#include <chrono>
 #include <filesystem>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/timer.h"
 #include "ritz/nn/network_file.h"
 #include "ritz/optim/batch_order.h"
 #include "ritz/optim/detail/training_files.h"
@@ -13,16 +13,15 @@ namespace ritz::optim {
 
 namespace {
 
+/// Seconds over several stretches.
 class Stopwatch {
  public:
-  void resume() { start_ = std::chrono::steady_clock::now(); }
-  void pause() {
-    total_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
+  void resume() { timer_.restart(); }
+  void pause() { total_ += timer_.seconds(); }
   double total() const { return total_; }
 
  private:
-  std::chrono::steady_clock::time_point start_;
+  Timer timer_;
   double total_ = 0;
 };
 
@@ -125,7 +124,7 @@ class Training {
 
  private:
   void step() {
-    const auto start = std::chrono::steady_clock::now();
+    const Timer whole;
     const int64_t step = result_.steps + 1;
     Stopwatch optimizer;
     optimizer.resume();
@@ -148,8 +147,7 @@ class Training {
       schedule_.observe(record.loss);
     }
     optimizer.pause();
-    result_.seconds +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result_.seconds += whole.seconds();
     result_.seconds_optimizer += optimizer.total();
     result_.words_sent = words_resumed_ + task_.group.words_sent() - words_before_;
     record.seconds = result_.seconds;

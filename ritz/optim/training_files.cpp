@@ -60,11 +60,12 @@ void StepLog::row(int64_t step, const std::vector<double>& values) {
     if (std::isfinite(value)) file_ << number_text(value);
   }
   file_ << '\n';
-  if (!file_) throw SystemFailure("cannot write " + path_);
+  if (since_flush_.seconds() > 1) flush();
 }
 
 void StepLog::flush() {
   if (path_.empty()) return;
+  since_flush_.restart();
   file_.flush();
   if (!file_) throw SystemFailure("cannot write " + path_);
 }

@@ -108,7 +108,7 @@ Run::Run(std::string command_name, const CommonOptions& options,
 Run::~Run() = default;
 
 std::ostream& Run::text() {
-  return common.json == "-" ? *nowhere_ : std::cout;
+  return common.json == "-" || silent_ ? *nowhere_ : std::cout;
 }
 
 void Run::value(std::string_view name, double number, std::string_view comment) {
@@ -172,7 +172,7 @@ void Run::not_converged(std::string_view message) {
 }
 
 bool Run::shows_progress() const {
-  return !common.quiet && isatty(STDERR_FILENO) == 1;
+  return !common.quiet && !silent_ && isatty(STDERR_FILENO) == 1;
 }
 
 void Run::check_target(const std::string& path, std::string_view option) const {
@@ -193,11 +193,15 @@ Json Run::head() const {
   return head;
 }
 
-void Run::write_json() {
-  if (common.json.empty()) return;
+std::string Run::document() const {
   Json all = head();
   all.update(*body_);
-  const std::string out = json_text(all);
+  return json_text(all);
+}
+
+void Run::write_json() {
+  if (common.json.empty() || silent_) return;
+  const std::string out = document();
   if (common.json == "-") {
     std::cout << out;
     return;

@@ -56,6 +56,12 @@ class Run {
   /// `not_converged`, and the program ends with exit code 4. Return from run() after it.
   void not_converged(std::string_view message);
 
+  /// The whole JSON document, head first, as --json writes it.
+  std::string document() const;
+
+  /// This process is one of several ranks and not the first: no text, no JSON, no progress bar.
+  void be_silent() { silent_ = true; }
+
   /// May a progress bar be drawn? (a terminal, and no --quiet)
   bool shows_progress() const;
   /// Throws UsageError where a file to be written is there and --force is not. For commands that
@@ -77,6 +83,7 @@ class Run {
   std::unique_ptr<std::ostream> nowhere_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   bool not_converged_ = false;
+  bool silent_ = false;
   std::string failure_;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ritz/base/timer.h"
 #include "ritz/optim/optimizer.h"
 
 namespace ritz::optim::detail {
@@ -17,7 +18,8 @@ class StepLog {
   /// Starts the file anew, or, where `keep_to` > 0, goes on after its row of that step: later rows,
   /// and one cut short by a kill, are dropped. DataError where an old file has other columns.
   StepLog(const std::string& path, const std::vector<std::string>& columns, int64_t keep_to);
-  /// Values that are not finite are empty cells.
+  /// Values that are not finite are empty cells. Rows reach the file once a second, for who watches
+  /// it.
   void row(int64_t step, const std::vector<double>& values);
   /// Hands what was written to the system; SystemFailure where it is full.
   void flush();
@@ -25,6 +27,7 @@ class StepLog {
  private:
   std::string path_;
   std::ofstream file_;
+  Timer since_flush_;
 };
 
 struct Checkpoint {

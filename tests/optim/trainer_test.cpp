@@ -1,0 +1,311 @@
+#include "ritz/optim/trainer.h"
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "ritz/base/error.h"
+#include "ritz/base/random.h"
+#include "ritz/nn/models.h"
+#include "ritz/nn/network_file.h"
+#include "ritz/optim/make_optimizer.h"
+#include "tests/dist/launch.h"
+
+namespace {
+
+using namespace ritz::optim;
+using at::Tensor;
+namespace fs = std::filesystem;
+
+constexpr int64_t kSamples = 101;
+
+Split samples(at::ScalarType dtype) {
+  ritz::RandomStream random(3, ritz::stream_id("test/data"));
+  const Tensor inputs = random.normal({kSamples, 6}, at::TensorOptions(dtype));
+  const Tensor map = random.normal({6, 3}, at::TensorOptions(dtype));
+  return {inputs, inputs.mm(map).argmax(1)};
+}
+
+ritz::nn::Network network(at::ScalarType dtype, const std::string& model = "mlp:6-8-3:tanh") {
+  return ritz::nn::make_network(model,
+                                {.input_shape = {6}, .outputs = 3, .tensor = dtype, .seed = 1});
+}
+
+struct Setting {
+  std::string optimizer = "sgd";
+  at::ScalarType dtype = at::kFloat;
+  TrainerOptions options = {.batch = 8, .steps = 20, .lr = 0.05};
+};
+
+struct Outcome {
+  TrainingResult result;
+  Tensor parameters;
+};
+
+Outcome run(const Setting& setting, ritz::dist::ProcessGroup& group,
+            Controller* controller = nullptr) {
+  auto net = network(setting.dtype);
+  const Settings settings(find_optimizer(setting.optimizer), std::vector<std::string>{});
+  auto optimizer =
+      make_optimizer(setting.optimizer, net.parameter_values(), setting.options.lr, settings);
+  auto options = setting.options;
+  options.identity["optimizer"] = setting.optimizer;
+  auto result = train({net, {}, samples(setting.dtype), *optimizer, group, controller}, options);
+  return {std::move(result), net.flat_parameters()};
+}
+
+Outcome run(const Setting& setting) {
+  ritz::dist::ProcessGroup alone;
+  return run(setting, alone);
+}
+
+/// A folder of this test, empty.
+std::string folder(const std::string& name) {
+  const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+  std::string full = std::string("ritz-trainer-") + std::to_string(getpid()) + "-" +
+                     test->test_suite_name() + test->name() + "-" + name;
+  std::replace(full.begin(), full.end(), '/', '_');
+  const fs::path path = fs::path(testing::TempDir()) / full;
+  fs::remove_all(path);
+  fs::create_directories(path);
+  return path.string();
+}
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+/// The rows of a log without its column `seconds`, the last one of log.csv.
+std::vector<std::string> rows_without_seconds(const fs::path& path) {
+  std::ifstream file(path);
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(file, line);) rows.push_back(line.substr(0, line.rfind(',')));
+  return rows;
+}
+
+void expect_same_files(const std::string& a, const std::string& b) {
+  EXPECT_EQ(contents(fs::path(a) / "model.safetensors"),
+            contents(fs::path(b) / "model.safetensors"));
+  EXPECT_FALSE(contents(fs::path(a) / "model.safetensors").empty());
+  EXPECT_EQ(rows_without_seconds(fs::path(a) / "log.csv"),
+            rows_without_seconds(fs::path(b) / "log.csv"));
+  EXPECT_EQ(rows_without_seconds(fs::path(a) / "optimizer.csv").size(),
+            rows_without_seconds(fs::path(b) / "optimizer.csv").size());
+}
+
+class EachOptimizer : public testing::TestWithParam<std::string> {};
+
+TEST_P(EachOptimizer, LearnsAndRepeatsItsBits) {
+  const Setting setting{.optimizer = GetParam()};
+  const auto first = run(setting), second = run(setting);
+  EXPECT_TRUE(at::equal(first.parameters, second.parameters));
+  EXPECT_LT(first.result.log.back().loss, first.result.log.front().loss);
+  EXPECT_EQ(first.result.steps, 20);
+  EXPECT_EQ(first.result.words_sent, 0);
+}
+
+TEST_P(EachOptimizer, StoppedAndResumedEqualsUninterrupted) {
+  Setting whole{.optimizer = GetParam()}, halved = whole;
+  whole.options.schedule = halved.options.schedule = "step:0.5@9";
+  whole.options.out = folder("whole");
+  run(whole);
+  halved.options.out = folder("halved");
+  int asked = 0;
+  halved.options.stop = [&] { return ++asked == 7; };
+  const auto stopped = run(halved).result;
+  EXPECT_TRUE(stopped.interrupted);
+  EXPECT_EQ(stopped.steps, 7);
+  EXPECT_FALSE(fs::exists(fs::path(halved.options.out) / "model.safetensors"));
+  halved.options.stop = nullptr;
+  halved.options.resume = true;
+  const auto resumed = run(halved).result;
+  EXPECT_EQ(resumed.resumed_from, 7);
+  EXPECT_EQ(resumed.steps, 20);
+  expect_same_files(whole.options.out, halved.options.out);
+}
+
+INSTANTIATE_TEST_SUITE_P(Trainer, EachOptimizer,
+                         testing::Values("sgd", "adam", "adamw", "adagrad", "lamb"),
+                         [](const auto& info) { return info.param; });
+
+// Killed in step 14 with checkpoints at 5 and 10: the logs hold rows beyond the checkpoint.
+TEST(DISABLED_Trainer, IsKilled) {
+  Setting setting{.optimizer = "adam"};
+  setting.options.out = std::getenv("RITZ_TEST_OUT");
+  setting.options.checkpoint_every = 5;
+  setting.options.on_step = [](const StepRecord& record) {
+    if (record.step == 14) raise(SIGKILL);
+  };
+  run(setting);
+}
+
+TEST(Trainer, KilledAndResumedEqualsUninterrupted) {
+  Setting whole{.optimizer = "adam"}, killed = whole;
+  whole.options.out = folder("whole");
+  run(whole);
+  killed.options.out = folder("killed");
+  const pid_t pid = ritz::test::start(ritz::test::child_arguments("DISABLED_Trainer.IsKilled"),
+                                      {{"RITZ_TEST_OUT", killed.options.out}});
+  ASSERT_EQ(ritz::test::finish(pid), 128 + SIGKILL);
+  // What a kill in the middle of a write leaves.
+  std::ofstream(fs::path(killed.options.out) / "log.csv", std::ios::app) << "14,1.1,0.3";
+  killed.options.resume = true;
+  EXPECT_EQ(run(killed).result.resumed_from, 10);
+  expect_same_files(whole.options.out, killed.options.out);
+}
+
+TEST(Trainer, AccumulationEqualsOneLargeBatch) {
+  Setting large{.dtype = at::kDouble}, parts = large;
+  large.options.batch = 24;
+  parts.options.batch = 8;
+  parts.options.accumulate = 3;
+  const auto a = run(large), b = run(parts);
+  // Sums of 24 terms in another order, 20 steps: far below 1e-12 in double.
+  EXPECT_LT((a.parameters - b.parameters).abs().max().item<double>(), 1e-12);
+  EXPECT_NEAR(a.result.log.back().loss, b.result.log.back().loss, 1e-12);
+}
+
+// Trains as a rank with batch 24 / P and writes its parameters; rank 1 asks to stop in step 12.
+TEST(DISABLED_Trainer, IsARank) {
+  auto group = ritz::dist::ProcessGroup::from_environment({.timeout = std::chrono::seconds(60)});
+  Setting setting{.optimizer = "adam", .dtype = at::kDouble};
+  setting.options.batch = 24 / group.world_size();
+  setting.options.out = std::getenv("RITZ_TEST_OUT");
+  setting.options.resume = std::getenv("RITZ_TEST_RESUME") != nullptr;
+  int asked = 0;
+  setting.options.stop = [&] {
+    return group.rank() == 1 && !setting.options.resume && ++asked == 12;
+  };
+  const auto outcome = run(setting, group);
+  EXPECT_EQ(outcome.result.steps, setting.options.resume ? 20 : 12);
+  const Tensor all = group.all_gather(outcome.parameters).view(at::kLong);
+  for (int k = 1; k < group.world_size(); ++k) EXPECT_TRUE(at::equal(all[0], all[k]));
+  const int64_t words = outcome.parameters.numel() + 2;
+  EXPECT_EQ(outcome.result.words_sent, outcome.result.steps * words);
+}
+
+class Ranks : public testing::TestWithParam<int> {};
+
+TEST_P(Ranks, EqualOneRankWithTheWholeBatchAlsoStoppedAndResumed) {
+  Setting one{.optimizer = "adam", .dtype = at::kDouble};
+  one.options.batch = 24;
+  one.options.out = folder("one");
+  const auto expected = run(one);
+  const std::string out = folder("many");
+  for (const bool resume : {false, true}) {
+    ritz::test::Environment environment{{"RITZ_TEST_OUT", out}};
+    if (resume) environment["RITZ_TEST_RESUME"] = "1";
+    for (const pid_t pid :
+         ritz::test::start_ranks(GetParam(), "DISABLED_Trainer.IsARank", environment)) {
+      ASSERT_EQ(ritz::test::finish(pid), 0);
+    }
+  }
+  auto net = network(at::kDouble);
+  ritz::nn::load_checkpoint(net, fs::path(out) / "model.safetensors");
+  EXPECT_LT((net.flat_parameters() - expected.parameters).abs().max().item<double>(), 1e-6);
+  EXPECT_EQ(rows_without_seconds(fs::path(out) / "log.csv").size(), 21u);
+}
+
+INSTANTIATE_TEST_SUITE_P(TwoAndThree, Ranks, testing::Values(2, 3));
+
+TEST(Trainer, NonFiniteLossStopsWithFilesWritten) {
+  Setting setting;
+  setting.options.lr = 1e38;
+  setting.options.out = folder("out");
+  const auto result = run(setting).result;
+  ASSERT_TRUE(result.diverged_at.has_value());
+  EXPECT_EQ(result.steps, *result.diverged_at - 1);
+  EXPECT_LT(*result.diverged_at, 20);
+  EXPECT_TRUE(fs::exists(fs::path(setting.options.out) / "model.safetensors"));
+  const auto rows = rows_without_seconds(fs::path(setting.options.out) / "log.csv");
+  EXPECT_EQ(rows.size(), static_cast<size_t>(*result.diverged_at) + 1);
+  EXPECT_EQ(contents(fs::path(setting.options.out) / "log.csv").find("nan"), std::string::npos);
+}
+
+TEST(Trainer, ResumeRefusesAnotherRunByTheNameOfTheDifference) {
+  Setting setting;
+  setting.options.out = folder("out");
+  setting.options.resume = true;
+  EXPECT_THROW(run(setting), ritz::DataError);  // no checkpoint
+  setting.options.resume = false;
+  setting.options.checkpoint_every = 10;
+  run(setting);
+  setting.options.resume = true;
+  setting.optimizer = "lamb";
+  try {
+    run(setting);
+    FAIL() << "a checkpoint of sgd was taken for lamb's";
+  } catch (const ritz::DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("optimizer: expected \"sgd\""), std::string::npos)
+        << error.what();
+  }
+  setting.optimizer = "sgd";
+  setting.options.batch = 4;
+  EXPECT_THROW(run(setting), ritz::DataError);
+}
+
+TEST(Trainer, AFreshRunForgetsTheFoldersOldCheckpoint) {
+  Setting setting;
+  setting.options.out = folder("out");
+  setting.options.checkpoint_every = 10;
+  run(setting);
+  setting.options.checkpoint_every = 0;
+  run(setting);
+  EXPECT_FALSE(fs::exists(fs::path(setting.options.out) / "checkpoint.safetensors"));
+}
+
+/// Halves the rate with each step and counts in a tensor of its own.
+class Halving : public Controller {
+ public:
+  void before_step(int64_t step, Controls& controls) override {
+    count_ += 1;
+    controls.lr = std::pow(0.5, count_.item<double>());
+    controls.momentum = step % 2 == 0 ? 0.5 : 0;
+  }
+  Statistics statistics() const override { return {{"count", count_.item<double>()}}; }
+  std::vector<NamedTensor> state_dict() override { return {{"count", count_}}; }
+
+ private:
+  Tensor count_ = at::zeros({}, at::kDouble);
+};
+
+TEST(Trainer, AControllerSetsTheRateKeepsItsStateAndReports) {
+  Setting setting;
+  setting.options.out = folder("out");
+  setting.options.steps = 6;
+  int asked = 0;
+  setting.options.stop = [&] { return ++asked == 3; };
+  ritz::dist::ProcessGroup alone;
+  Halving first, second;
+  EXPECT_EQ(run(setting, alone, &first).result.log.back().lr, 0.125);
+  setting.options.stop = nullptr;
+  setting.options.resume = true;
+  EXPECT_EQ(run(setting, alone, &second).result.log.back().lr, std::pow(0.5, 6));
+  const std::string log = contents(fs::path(setting.options.out) / "optimizer.csv");
+  EXPECT_TRUE(log.starts_with("step,seconds,count\n")) << log;
+  EXPECT_TRUE(log.ends_with(",6\n")) << log;
+}
+
+TEST(Evaluate, CountsAllSamplesWhateverTheMicroBatch) {
+  auto net = network(at::kDouble);
+  const Split split = samples(at::kDouble);
+  ritz::dist::ProcessGroup alone;
+  const Tensor outputs = net.forward(split.inputs).detach();
+  const double loss =
+      -outputs.log_softmax(1).gather(1, split.targets.unsqueeze(1)).mean().item<double>();
+  const double accuracy = outputs.argmax(1).eq(split.targets).to(at::kDouble).mean().item<double>();
+  for (const int64_t micro_batch : {1, 7, 1000}) {
+    const auto found = evaluate(net, {}, split, alone, micro_batch);
+    EXPECT_NEAR(found.loss, loss, 1e-12);
+    EXPECT_NEAR(*found.accuracy, accuracy, 1e-15);
+  }
+}
+
+}  // namespace

@@ -62,7 +62,7 @@ int main() {
                               {.lr = 1e-2, .weight_decay = 1e-3, .decoupled = true});
 
   // Step 4. The loop, as in any libtorch program.
-  const int64_t batch = 100, epochs = 60;
+  const int64_t batch = 100, epochs = 30;
   for (int64_t epoch = 1; epoch <= epochs; ++epoch) {
     const auto order =
         ritz::RandomStream(4, ritz::stream_id("example/order", static_cast<uint64_t>(epoch)))

@@ -1,0 +1,44 @@
+#pragma once
+// Nystrom approximation of a positive semi-definite operator from one block product.
+//
+//     A_nys = (A W) (W^H A W)^+ (A W)^H = U diag(lambda) U^H,   W [n, k] orthonormal, random
+//
+// the best positive semi-definite approximation that A W alone determines: A_nys <= A.
+//
+//     const auto nys = ritz::nystrom(A, {.rank = 50});
+//     const auto M = ritz::nystrom_preconditioner(nys, mu);      // of A + mu I
+//     const auto x = ritz::cg(*ritz::shifted(A_ptr, mu), b, {.preconditioner = M.get()});
+#include "ritz/linop/diagonal.h"
+#include "ritz/sketch/probes.h"
+
+namespace ritz {
+
+struct NystromOptions {
+  int64_t rank = 20;          // k >= 1, of the approximation; clipped to n
+  int64_t oversampling = 10;  // more columns in W than are kept; k + this is clipped to n
+  uint64_t seed = 0;
+};
+
+struct NystromApproximation {
+  Tensor U;            // [n, k], orthonormal columns
+  Tensor eigenvalues;  // [k], descending, >= 0
+  double shift = 0;    // nu, added and taken off again for stability
+  int64_t products = 0;
+
+  /// F [n, k] with A ~ F F^H.
+  Tensor factor() const;
+};
+
+/// The stable form: with nu = eps |A W|_F, Y = A W + nu W, W^H Y = C C^H and B = Y C^-H, the
+/// singular values s of B give lambda = max(0, s^2 - nu). Tropp, Yurtsever, Udell & Cevher 2017,
+/// Algorithm 3 (its fixed-rank cut comes last); Martinsson & Tropp 2020, section 14. Throws
+/// InvalidArgument where A is visibly not positive semi-definite.
+NystromApproximation nystrom(const LinearOperator& A, const NystromOptions& options = {});
+
+/// M ~ (A + mu I)^-1, mu > 0:  M = (lambda_k + mu) U (Lambda + mu)^-1 U^H + (I - U U^H), whose
+/// condition with A + mu I is (lambda_k + mu) / mu up to the approximation's error (Frangella,
+/// Tropp & Udell 2023).
+std::shared_ptr<LowRankDiagonalOperator> nystrom_preconditioner(const NystromApproximation& A,
+                                                                double mu);
+
+}  // namespace ritz

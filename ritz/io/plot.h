@@ -36,7 +36,7 @@ enum class Style {
 struct Curve {
   std::string label = {};  // empty: not in the legend
   std::vector<double> x = {};
-  std::vector<double> y = {};           // NaN leaves a gap
+  std::vector<double> y = {};      // NaN leaves a gap
   std::vector<double> error = {};  // error_bars and band
   Style style = Style::line;
   int colour = -1;  // a fixed palette's number; -1: the next one

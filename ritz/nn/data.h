@@ -18,8 +18,8 @@ struct DataOptions {
   int64_t limit = 0;             // takes the first samples of the training set (0: all)
   int64_t test_limit = 0;        // the same of the test set
   bool standardise = false;      // (x - mean) / deviation over all training pixels, after pooling
-  std::optional<double> mean,
-      deviation;              // given statistics instead (a checkpoint's); imply standardise
+  std::optional<double> mean{},
+      deviation{};            // given statistics (a checkpoint's); imply standardise
   TensorOptions tensor = {};  // dtype (float32 default) and device of the inputs
 };
 

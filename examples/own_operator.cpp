@@ -62,7 +62,8 @@ int main(int argc, char** argv) {
     const auto y = torch::linspace(0, 1, rows, torch::kFloat64).unsqueeze(1);
     const auto x = torch::linspace(0, 1, columns, torch::kFloat64).unsqueeze(0);
     const auto band = (y - 0.5).abs() + 0 * x < 0.1;
-    return torch::where(band, 1e-3, 1.0) * static_cast<double>((m + 1) * (m + 1));
+    const auto k = torch::where(band, 1e-3, 1.0).to(torch::kFloat64);
+    return k * static_cast<double>((m + 1) * (m + 1));
   };
   const HeatConduction A(conductivity(m + 1, m), conductivity(m, m + 1));
 

@@ -6,7 +6,7 @@ namespace ritz {
 namespace {
 
 void check(const LinearOperator& A, const HutchinsonOptions& options) {
-  detail::check_square(A);
+  sketch::detail::check_square(A);
   check_at_least("probes", options.probes, 1);
   check_at_least("block", options.block, 0);
 }
@@ -19,7 +19,7 @@ void for_each_block(const LinearOperator& A, const HutchinsonOptions& options, c
     const int64_t count = std::min(block, options.probes - first);
     const auto Z = probe_block(options.kind, A.cols(), count, A.options(), options.seed,
                                "hutchinson/probe", first);
-    use(Z, detail::finite_apply(A, Z));
+    use(Z, sketch::detail::finite_apply(A, Z));
   }
 }
 
@@ -30,10 +30,10 @@ TraceEstimate hutchinson_trace(const LinearOperator& A, const HutchinsonOptions&
   const at::NoGradGuard no_grad;
   std::vector<Tensor> samples;
   for_each_block(A, options, [&](const Tensor& Z, const Tensor& AZ) {
-    samples.push_back(detail::column_dots(Z, AZ));
+    samples.push_back(sketch::detail::column_dots(Z, AZ));
   });
   const auto all = at::cat(samples);
-  return {all.mean().item<double>(), detail::standard_error(all), options.probes};
+  return {all.mean().item<double>(), sketch::detail::standard_error(all), options.probes};
 }
 
 // Sums of p = conj(z) A z and q = |z|^2, p taken relative to the first block's estimate d0 (p - d0
@@ -43,8 +43,8 @@ DiagonalEstimate hutchinson_diagonal(const LinearOperator& A, const HutchinsonOp
   const at::NoGradGuard no_grad;
   Tensor d0, sum_p, sum_q, sum_pp, sum_pq, sum_qq;  // [n], double
   for_each_block(A, options, [&](const Tensor& Z, const Tensor& AZ) {
-    auto p = detail::wide(Z.conj() * AZ);
-    const auto q = detail::wide(Z.abs().square());
+    auto p = sketch::detail::wide(Z.conj() * AZ);
+    const auto q = sketch::detail::wide(Z.abs().square());
     if (!d0.defined()) {
       d0 = p.sum(1) / q.sum(1);
       const auto zero = at::zeros_like(q.select(1, 0));

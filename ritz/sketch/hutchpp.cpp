@@ -5,16 +5,17 @@
 namespace ritz {
 
 TraceEstimate hutchpp_trace(const LinearOperator& A, const HutchppOptions& options) {
-  detail::check_square(A);
+  sketch::detail::check_square(A);
   check_at_least("products", options.products, 3);
   check_at_least("block", options.block, 0);
   const at::NoGradGuard no_grad;
   const int64_t n = A.rows();
   const int64_t rank = std::min(options.products / 3, n);
   const auto S = probe_block(options.kind, n, rank, A.options(), options.seed, "hutchpp/subspace");
-  const auto Q = std::get<0>(at::linalg_qr(detail::finite_apply(A, S)));
+  const auto Q = std::get<0>(at::linalg_qr(sketch::detail::finite_apply(A, S)));
   TraceEstimate result;
-  result.value = detail::column_dots(Q, detail::finite_apply(A, Q)).sum().item<double>();
+  result.value =
+      sketch::detail::column_dots(Q, sketch::detail::finite_apply(A, Q)).sum().item<double>();
   result.products = 2 * rank;
   if (rank == n) {  // Q spans everything: nothing is left to estimate
     result.standard_error = 0;
@@ -28,11 +29,11 @@ TraceEstimate hutchpp_trace(const LinearOperator& A, const HutchppOptions& optio
     auto G = probe_block(options.kind, n, count, A.options(), options.seed, "hutchpp/probe", first);
     G = G - Q.matmul(Q.mH().matmul(G));
     // (I - Q Q^H) need not be applied again on the left: G is orthogonal to Q.
-    samples.push_back(detail::column_dots(G, detail::finite_apply(A, G)));
+    samples.push_back(sketch::detail::column_dots(G, sketch::detail::finite_apply(A, G)));
   }
   const auto all = at::cat(samples);
   result.value += all.mean().item<double>();
-  result.standard_error = detail::standard_error(all);
+  result.standard_error = sketch::detail::standard_error(all);
   result.products += probes;
   return result;
 }

@@ -9,7 +9,7 @@ Tensor NystromApproximation::factor() const {
 }
 
 NystromApproximation nystrom(const LinearOperator& A, const NystromOptions& options) {
-  detail::check_square(A);
+  sketch::detail::check_square(A);
   check_at_least("rank", options.rank, 1);
   check_at_least("oversampling", options.oversampling, 0);
   const at::NoGradGuard no_grad;
@@ -17,7 +17,7 @@ NystromApproximation nystrom(const LinearOperator& A, const NystromOptions& opti
   const int64_t width = std::min(options.rank + options.oversampling, n);
   const auto W = std::get<0>(at::linalg_qr(
       probe_block(ProbeKind::gaussian, n, width, A.options(), options.seed, "nystrom/probe")));
-  auto Y = detail::finite_apply(A, W);
+  auto Y = sketch::detail::finite_apply(A, W);
   const bool wide = c10::toRealValueType(Y.scalar_type()) == at::kDouble;
   const double eps =
       wide ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
@@ -27,7 +27,7 @@ NystromApproximation nystrom(const LinearOperator& A, const NystromOptions& opti
   result.shift = eps * at::linalg_vector_norm(Y).item<double>();
   // The core W^H A W, [width, width] in double, symmetric up to rounding. Rounding in a product
   // with A may make it indefinite by a few shifts; more than that is A's own.
-  auto core = detail::wide(W.mH().matmul(Y));
+  auto core = sketch::detail::wide(W.mH().matmul(Y));
   core = 0.5 * (core + core.mH());
   const double lowest = at::linalg_eigvalsh(core).min().item<double>();
   if (lowest < -1e3 * result.shift) {

@@ -32,7 +32,7 @@ RangeBasis range_finder(const LinearOperator& A, const RangeFinderOptions& optio
   if (options.error_probes > 0) {
     const auto probes = probe_block(ProbeKind::gaussian, A.cols(), options.error_probes,
                                     A.options(), options.seed, "range_finder/error");
-    auto rest = detail::finite_apply(A, probes);
+    auto rest = sketch::detail::finite_apply(A, probes);
     rest = rest - result.Q.matmul(result.Q.mH().matmul(rest));
     const double largest = at::linalg_vector_norm(rest, 2, {0}).max().item<double>();
     result.error_bound = 10 * std::sqrt(2 / std::numbers::pi) * largest;

@@ -1,5 +1,7 @@
 #pragma once
-// Small shared steps of the randomised trace methods.
+// Small shared steps of the randomised methods. In a namespace of the room: ritz::detail has
+// functions of the same names and parameters in krylov, and the linker would take one for the
+// other.
 #include <torch/types.h>
 
 #include <optional>
@@ -7,7 +9,7 @@
 #include "ritz/base/check_tensor.h"
 #include "ritz/linop/linear_operator.h"
 
-namespace ritz::detail {
+namespace ritz::sketch::detail {
 
 inline void check_square(const LinearOperator& A) {
   if (A.rows() != A.cols()) {
@@ -41,4 +43,4 @@ inline Tensor wide(const Tensor& small) {
   return small.to(small.is_complex() ? at::kComplexDouble : at::kDouble);
 }
 
-}  // namespace ritz::detail
+}  // namespace ritz::sketch::detail

@@ -37,8 +37,10 @@ Network load_torchscript(const std::string& path, const TensorOptions& options) 
   }
   for (const auto& item : module->named_buffers())
     network.buffers.push_back({item.name, item.value});
-  network.set_training = [module](bool on) { module->train(on); };
-  network.is_training = [module] { return module->is_training(); };
+  // The mode is kept here: a module without a `training` attribute always says that it trains.
+  auto training = std::make_shared<bool>(true);
+  network.set_training = [module, training](bool on) { module->train(*training = on); };
+  network.is_training = [training] { return *training; };
   network.set_training(false);
   network.forward = [module, path](const Tensor& x) -> Tensor {
     const auto result = module->forward({x});

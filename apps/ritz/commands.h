@@ -8,6 +8,7 @@
 #include "apps/ritz/commands/data_fashion_mnist.h"
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
+#include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/study.h"
 #include "apps/ritz/commands/train.h"
 
@@ -15,7 +16,7 @@ namespace ritz::app {
 
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
-               Train, Study, Completion>;
+               Train, Spectrum, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

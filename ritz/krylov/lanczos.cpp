@@ -224,7 +224,9 @@ ExtremePairs ritz_pairs(const LanczosResult& run, const RitzOptions& options) {
     auto S = torch::empty({count, vectors ? m : 0}, torch::kFloat64);
     for (int64_t i = 0; i < count; ++i) {
       const size_t at = chosen[static_cast<size_t>(i)];
-      const double theta = eigen.values[at], bound = std::abs(T.tail * eigen.last[at]);
+      // The recursion's bound holds to rounding of the products and no further.
+      const double theta = eigen.values[at];
+      const double bound = std::max(std::abs(T.tail * eigen.last[at]), run.epsilon * scale);
       pairs.values[i] = theta;
       pairs.residual_bounds.push_back(bound);
       pairs.converged.push_back(

@@ -67,14 +67,16 @@ double SpectralQuadrature::largest() const {
   return value;
 }
 
-ProbeQuadrature gauss_quadrature(const Tridiagonal& T) {
+ProbeQuadrature gauss_quadrature(const Tridiagonal& T, double epsilon) {
   auto eigen = eigh_tridiagonal(T);
   ProbeQuadrature out;
+  const double rounding =
+      epsilon * std::max(std::abs(eigen.values.front()), std::abs(eigen.values.back()));
   double total = 0;
   for (const double u : eigen.first) total += u * u;
   for (size_t k = 0; k < eigen.values.size(); ++k) {
     out.weights.push_back(eigen.first[k] * eigen.first[k] / total);
-    out.residual_bounds.push_back(std::abs(T.tail * eigen.last[k]));
+    out.residual_bounds.push_back(std::max(std::abs(T.tail * eigen.last[k]), rounding));
   }
   out.nodes = std::move(eigen.values);
   return out;
@@ -97,7 +99,7 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
                                   .start = options.start,
                                   .start_vectors = {},
                                   .store = options.store});
-    for (const auto& T : run.T) out.probes.push_back(gauss_quadrature(T));
+    for (const auto& T : run.T) out.probes.push_back(gauss_quadrature(T, run.epsilon));
   }
   return out;
 }

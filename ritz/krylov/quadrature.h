@@ -33,7 +33,7 @@ struct QuadratureOptions {
 struct ProbeQuadrature {
   std::vector<double> nodes;
   std::vector<double> weights;
-  std::vector<double> residual_bounds;  // of each node as an eigenvalue
+  std::vector<double> residual_bounds;  // of each node as an eigenvalue, not below rounding
 };
 
 struct SpectralQuadrature {
@@ -54,8 +54,9 @@ struct Estimate {
 SpectralQuadrature spectral_quadrature(const LinearOperator& op,
                                        const QuadratureOptions& options = {});
 
-/// Nodes, weights and residual bounds of one tridiagonal matrix.
-ProbeQuadrature gauss_quadrature(const Tridiagonal& T);
+/// Nodes, weights and residual bounds of one tridiagonal matrix. The recursion knows a residual to
+/// `epsilon` max |theta| and no further (the rounding unit of the operator's dtype).
+ProbeQuadrature gauss_quadrature(const Tridiagonal& T, double epsilon = 0);
 
 /// tr f(A) = P mean_l sum_k w_k f(theta_k).
 Estimate trace_function(const SpectralQuadrature& q, const std::function<double(double)>& f);

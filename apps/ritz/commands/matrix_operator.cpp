@@ -65,7 +65,7 @@ LinearOperatorPtr load_matrix_operator(const std::string& path, Run& run) {
   try {
     return std::make_shared<SymmetricDenseOperator>(matrix);
   } catch (const InvalidArgument& error) {
-    throw DataError("matrix", "a symmetric matrix of finite numbers", error.what(), path);
+    throw DataError(std::string(error.what()) + " (" + path + ")");
   }
 }
 

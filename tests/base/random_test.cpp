@@ -165,12 +165,13 @@ TEST(RandomStream, IntegersAreEvenlySpread) {
   EXPECT_TRUE(RandomStream(12).integers({50}, 4, 5).eq(4).all().item<bool>());
 }
 
-// With a range of 3 * 2^62 a quarter of all words is drawn again; a biased method would put 1/2 of
-// the numbers into the first third, or repeat.
+// With a range of 3 * 2^62 a quarter of all words is drawn again; without that the upper half of
+// the product would be a multiple of 3 twice as often as it is of any other residue.
 TEST(RandomStream, IntegersOfHugeRangesAreUnbiased) {
   const int64_t low = std::numeric_limits<int64_t>::min(), third = int64_t{1} << 62;
-  const auto x = RandomStream(13).integers({300000}, low, low + third + third + (third - 1) + 1);
+  const auto x = RandomStream(13).integers({300000}, low, low + third + third + third);
   EXPECT_EQ(std::get<0>(at::_unique(x)).numel(), 300000);
+  expect_even(at::bincount(at::remainder(x, 3), {}, 3));
   const auto first = (x < low + third).sum(), second = x.lt(low + third + third).sum() - first;
   expect_even(at::stack({first, second, 300000 - first - second}));
   const auto all = RandomStream(13).integers({1000}, low, std::numeric_limits<int64_t>::max());

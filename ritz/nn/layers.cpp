@@ -48,7 +48,7 @@ void check_conv(int64_t in, int64_t out, const ConvOptions& options) {
 Tensor patches(const Tensor& x, at::IntArrayRef kernel, at::IntArrayRef padding,
                const ConvOptions& options) {
   const std::vector<int64_t> dilation(2, options.dilation);
-  std::vector<int64_t> stride(2, options.stride);
+  const std::vector<int64_t> stride(2, options.stride);
   return at::im2col(x, kernel, dilation, padding, stride);
 }
 
@@ -62,6 +62,26 @@ std::vector<Tensor> conv_sample_gradients(const Tensor& patches, const Tensor& g
       g.reshape({n, groups, -1, t}).matmul(a.transpose(2, 3)).flatten(1)};  // [n, out * c/g kk]
   if (with_bias) result.push_back(g.sum(2));
   return result;
+}
+
+/// Whether forward mode runs through this layer: libtorch's backward passes of its fused norms have
+/// none, so that they must then be written out.
+bool is_dual(const Tensor& parameter) {
+  return parameter._fw_grad(0).defined();
+}
+
+/// softmax over the last dimension, written out where forward mode runs through it.
+Tensor soft_weights(const Tensor& scores, bool dual) {
+  if (!dual) return scores.softmax(-1);
+  const Tensor e = (scores - scores.detach().amax(-1, true)).exp();
+  return e / e.sum(-1, true);
+}
+
+/// [1, c, 1, ...]: how a vector of channels stands against x [n, c, ...].
+std::vector<int64_t> channel_shape(const Tensor& x) {
+  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
+  shape[1] = x.size(1);
+  return shape;
 }
 
 void require_one_group(const ConvOptions& options) {
@@ -182,6 +202,10 @@ LayerNorm::LayerNorm(int64_t width, double epsilon) : eps(epsilon) {
 }
 
 Tensor LayerNorm::forward(const Tensor& x) {
+  if (is_dual(weight)) {
+    const Tensor centred = x - x.mean(-1, true);
+    return record(x, centred * (centred.square().mean(-1, true) + eps).rsqrt() * weight + bias);
+  }
   return record(x, at::layer_norm(x, weight.sizes(), weight, bias, eps));
 }
 
@@ -205,6 +229,11 @@ BatchNorm2d::BatchNorm2d(int64_t channels, double epsilon) : eps(epsilon) {
 
 Tensor BatchNorm2d::forward(const Tensor& x) {
   if (is_training()) num_batches_tracked.add_(1);
+  if (!is_training() && is_dual(weight)) {
+    const auto shape = channel_shape(x);
+    const Tensor scale = weight * (running_var + eps).rsqrt();
+    return record(x, x * scale.view(shape) + (bias - running_mean * scale).view(shape));
+  }
   return record(x, at::batch_norm(x, weight, bias, running_mean, running_var, is_training(),
                                   /*momentum=*/0.1, eps, /*cudnn_enabled=*/true));
 }
@@ -222,8 +251,7 @@ std::vector<Tensor> BatchNorm2d::sample_gradients(const Tensor& input,
         "per-sample gradients: batch norm in training mode couples the samples of a batch; use "
         "evaluation mode");
   }
-  std::vector<int64_t> shape(static_cast<size_t>(input.dim()), 1);
-  shape[1] = weight.size(0);
+  const auto shape = channel_shape(input);
   const Tensor hat = (input - running_mean.view(shape)) * (running_var + eps).rsqrt().view(shape);
   const auto over_positions = [](const Tensor& x) {
     return x.reshape({x.size(0), x.size(1), -1}).sum(2);
@@ -283,7 +311,7 @@ Tensor SelfAttention::forward(const Tensor& x) {
       qkv.view({n, t, 3, heads, d}).permute({2, 0, 3, 1, 4}).unbind();  // [n, h, t, d]
   const Tensor scores =
       parts[0].matmul(parts[1].transpose(2, 3)) / std::sqrt(static_cast<double>(d));
-  const Tensor mixed = scores.softmax(-1).matmul(parts[2]);  // [n, h, t, d]
+  const Tensor mixed = soft_weights(scores, is_dual(weight)).matmul(parts[2]);  // [n, h, t, d]
   return out_proj_->forward(mixed.transpose(1, 2).reshape({n, t, w}));
 }
 

@@ -61,8 +61,10 @@ std::optional<Tensor> captured_rows(const Batch& b, bool tangent) {
   std::vector<Tensor> gradients;
   {
     const torch::AutoGradMode grad_mode(true);
-    const Tensor total = b.loss.per_sample(detail::checked_forward(b), b.targets).sum();
-    gradients = detail::parameter_gradients(b.network, {total}, {}, false, false);
+    const Tensor z = detail::checked_forward(b);
+    // The loss in closed form: libtorch's backward of log-softmax has no forward mode.
+    const Tensor s = b.loss.output_gradient(z, b.targets);
+    gradients = detail::parameter_gradients(b.network, {z}, {s}, false, false);
   }
   const torch::NoGradGuard no_grad;
   const auto part = [&](const Tensor& x) { return tangent ? x._fw_grad(0) : x; };

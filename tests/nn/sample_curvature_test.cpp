@@ -118,6 +118,35 @@ TEST_P(SingleSamples, ScatterIsThatOfTheProducts) {
   EXPECT_LT(relative_error(scatter.curvature, difference.mv(v)), 1e-10);
 }
 
+TEST(SingleSamplesOfRitzLayers, NeedOneForwardPassForAll) {
+  // An operation without forward mode would silently fall back to one pass a sample.
+  for (const auto* name :
+       {"mlp:32-4-3:tanh", "mlp:32-3-3:gelu", "cnn:2-2-3", "transformer:1x4", "mixed"}) {
+    for (const auto kind :
+         {LossKind::cross_entropy, LossKind::mean_squared_error, LossKind::bernoulli}) {
+      Objective o = build(name, kind);
+      int passes = 0;
+      o.network.forward = [&passes, forward = o.network.forward](const Tensor& x) {
+        passes += x.size(0) == kN;
+        return forward(x);
+      };
+      per_sample_gradients(o);
+      per_sample_hessian_products(o, o.network.flat_parameters());
+      EXPECT_EQ(passes, 2) << name;
+      const auto count_singles = [&](const Tensor& x) {
+        passes += 100 * (x.size(0) == 1);
+        return x;
+      };
+      passes = 0;
+      o.network.forward = [count_singles, forward = o.network.forward](const Tensor& x) {
+        return forward(count_singles(x));
+      };
+      per_sample_hessian_products(o, o.network.flat_parameters());
+      EXPECT_EQ(passes, 101) << name;  // the single one asks for the width of the outputs
+    }
+  }
+}
+
 TEST(Capture, HandsOverInputsAndOutputGradientsOfEachCall) {
   const Objective o = build("mixed", LossKind::cross_entropy);
   const auto find = [&](const std::string& name) {

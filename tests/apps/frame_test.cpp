@@ -50,6 +50,19 @@ TEST_F(Frame, EveryCommandHasHelpWithAnExample) {
   }
 }
 
+// In one folder: an example may read what the one of `train` wrote.
+TEST_F(Frame, EveryExampleRunsAsPrinted) {
+  auto all = commands();
+  std::stable_partition(all.begin(), all.end(), [](const auto& name) { return name == "train"; });
+  for (const auto& name : all) {
+    const auto help = ritz(name + " --help").out;
+    std::string line = help.substr(help.find("Example:\n") + 9);
+    line = line.substr(0, line.find('\n'));
+    const auto run = shell("ritz() { \"$RITZ\" \"$@\"; }; export -f ritz; " + line, "bash");
+    EXPECT_EQ(run.code, 0) << name << ": " << line << "\n" << run.err;
+  }
+}
+
 TEST_F(Frame, UsageErrorsAreOneLineAndExitTwo) {
   expect_error("", 2, "command: expected ");
   expect_error("nonsense", 2, "found 'nonsense'");

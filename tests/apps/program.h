@@ -40,13 +40,14 @@ class ProgramTest : public testing::Test {
   /// `line` is what follows `ritz` in a shell; it may hold redirections and pipes.
   Outcome ritz(const std::string& line) { return shell("exec '" + program_ + "' " + line); }
   /// A shell's line; $RITZ is the program.
-  Outcome shell(const std::string& line) {
+  Outcome shell(const std::string& line, const std::string& interpreter = "sh") {
     const std::string script = (folder_ / "script").string();
     std::ofstream(script) << "cd '" << work().string() << "'\nRITZ='" << program_ << "'\n"
                           << line << "\n";
-    const int status = std::system(("sh '" + script + "' >'" + (folder_ / "out").string() +
-                                    "' 2>'" + (folder_ / "err").string() + "'")
-                                       .c_str());
+    const int status =
+        std::system((interpreter + " '" + script + "' >'" + (folder_ / "out").string() + "' 2>'" +
+                     (folder_ / "err").string() + "'")
+                        .c_str());
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     return {code, read_file(folder_ / "out"), read_file(folder_ / "err")};
   }

@@ -14,7 +14,8 @@ struct DataConvert {
       "The formats are those of the extensions: .npy .npz .safetensors .csv .h5 .mat .png, IDX "
       "(.idx or *-ubyte, "
       "with or without .gz). An array without a name becomes 'data' where the format has names.";
-  static constexpr std::string_view kExample = "ritz data convert run.npz:X X.npy";
+  static constexpr std::string_view kExample =
+      "ritz data convert /usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz labels.npy";
   static constexpr bool kWithoutTorch = true;
 
   std::string in, to;

@@ -11,7 +11,8 @@ struct DataInfo {
   static constexpr std::string_view kName = "data info";
   static constexpr std::string_view kSummary =
       "shapes, dtypes, ranges and NaN counts of every array in files";
-  static constexpr std::string_view kExample = "ritz data info weights.npz scan.h5:/image";
+  static constexpr std::string_view kExample =
+      "ritz data info /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
   static constexpr bool kWithoutTorch = true;
 
   std::vector<std::string> files;

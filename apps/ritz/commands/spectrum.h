@@ -15,7 +15,7 @@ struct Spectrum {
       "Stochastic Lanczos quadrature: the extreme eigenvalues, trace, Frobenius norm, "
       "log-determinant and density of a symmetric matrix, out of products with it alone.";
   static constexpr std::string_view kExample =
-      "ritz spectrum --matrix A.npy --steps 50 --probes 4 --density density.csv --plot density.svg";
+      "ritz spectrum --model mlp:196-32-10 --data fashion-mnist --pool 2 --limit 2000 --plot s.svg";
 
   std::string matrix;
   LearningTaskOptions task;

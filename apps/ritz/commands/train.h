@@ -23,7 +23,7 @@ struct Train {
       "it "
       "trains data-parallel: --batch is each process's.";
   static constexpr std::string_view kExample =
-      "ritz train --model mlp:784-128-64-10 --data fashion-mnist --optimizer adam --epochs 5 --out "
+      "ritz train --model mlp:784-128-64-10 --data fashion-mnist --optimizer adam --epochs 1 --out "
       "run";
 
   LearningTaskOptions task;

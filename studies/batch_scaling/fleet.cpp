@@ -73,6 +73,12 @@ std::vector<Tensor> Fleet::gradient(const Tensor& X, const Tensor& y) const {
   return gradient;
 }
 
+Tensor Fleet::flat_parameters(int64_t copy) const {
+  std::vector<Tensor> flat;
+  for (const auto& p : parameters_) flat.push_back(p[copy].flatten());
+  return torch::cat(flat);
+}
+
 void Fleet::sgd_step(const Tensor& X, const Tensor& y, const Tensor& lr) {
   const auto g = gradient(X, y);
   for (size_t i = 0; i < g.size(); ++i)

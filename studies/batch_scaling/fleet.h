@@ -21,6 +21,8 @@ class Fleet {
   /// theta <- theta - lr v, v <- momentum v + gradient; lr and momentum [G].
   void sgd_step(const Tensor& X, const Tensor& y, const Tensor& lr, const Tensor& momentum);
   void sgd_step(const Tensor& X, const Tensor& y, const Tensor& lr);
+  /// The parameters of one copy as one vector [P], in the network's order.
+  Tensor flat_parameters(int64_t copy) const;
   /// Adam with betas (0.9, 0.999), eps 1e-8; lr [G].
   void adam_step(const Tensor& X, const Tensor& y, const Tensor& lr);
 

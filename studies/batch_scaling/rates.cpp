@@ -106,6 +106,22 @@ void local_rates(const StudyContext& context, const TrainedNetwork& trained, Stu
     rates.add(B, now);
   }
 
+  // What becomes of the curvature at the largest rate: the bound 2 / lambda_1 is the start's.
+  const double lambda_after = [&] {
+    const auto network = trained.objective.network;
+    const Tensor before = network.flat_parameters();
+    Fleet fleet(network, 1, Fleet::Activation::tanh);
+    RandomStream random(context.seed, stream_id("study/local/256", 0));
+    for (int64_t step = 0; step < steps; ++step) {
+      const Tensor rows = random.sample(N, 256);
+      fleet.sgd_step(X.index_select(0, rows), y.index_select(0, rows),
+                     tensor_of({by_seed[0].back()}));
+    }
+    network.set_flat_parameters(fleet.flat_parameters(0));
+    const auto ends = optim::full_extremes(*nn::hessian(trained.objective), {.seed = context.seed});
+    network.set_flat_parameters(before);
+    return ends.largest.values[0].item<double>();
+  }();
   const double slope_small = rates.slope(1, 16), slope_large = rates.slope(16, 256);
   double least = slope_small, most = slope_small;
   for (const auto& one : by_seed) {
@@ -117,10 +133,11 @@ void local_rates(const StudyContext& context, const TrainedNetwork& trained, Stu
   const auto& batches = rates.batches;
   const size_t tuned = std::find(batches.begin(), batches.end(), 16) - batches.begin();
   const double lr0 = rates.mean[tuned], b0 = optim::effective_batch(16, N);
-  std::vector<double> stability, spectral, linear, root, noise, full;
+  std::vector<double> stability, spike, spectral, linear, root, noise, full;
   for (const double B : batches) {
     const double b = optim::effective_batch(static_cast<int64_t>(B), N);
     stability.push_back(optim::max_learning_rate(trained.model, b).value_or(std::nan("")));
+    spike.push_back(2 / (trained.model.lambda_1 + trained.model.c / b));
     spectral.push_back(optim::spectral_rule(trained.model, {lr0, b0}, b).value_or(std::nan("")));
     linear.push_back(optim::linear_rule(lr0, 16, B));
     root.push_back(optim::sqrt_rule(lr0, 16, B));
@@ -138,8 +155,13 @@ void local_rates(const StudyContext& context, const TrainedNetwork& trained, Stu
                     {"least slope of a seed", least},
                     {"largest slope of a seed", most},
                     {"slope of 2 / lambda_1'(B) from the fit", rates.slope_of(stability, 1, 16)},
+                    {"slope of 2 / (lambda_1 + c / b)", rates.slope_of(spike, 1, 16)},
                     {"seeds", static_cast<double>(seeds)}},
-       .holds = slope_small >= 0.8 && slope_small <= 1.1});
+       .holds = slope_small >= 0.8 && slope_small <= 1.1,
+       .note =
+           "Linear, though below b_crit the theorem itself has the largest eigenvalue of a batch "
+           "fall as 1 / sqrt(B) only: noise that differs from step to step averages out, and the "
+           "rate follows 2 / (lambda_1 + c / b), the spike's branch, below b_crit too."});
   result.claims.push_back(
       {.id = "C-saturates",
        .claim = "Beyond a critical batch size a larger learning rate is no longer possible",
@@ -154,14 +176,20 @@ void local_rates(const StudyContext& context, const TrainedNetwork& trained, Stu
                     {"worst factor, square-root rule", worst_factor(root, rates.mean)},
                     {"worst factor, noise-scale rule", worst_factor(noise, rates.mean)},
                     {"worst factor, 2 / lambda_1 of all data", worst_factor(full, rates.mean)},
-                    {"max lr (256) lambda_1 / 2", rates.mean.back() / full.back()}},
-       .holds = slope_large < 0.8});
+                    {"max lr (256) lambda_1 / 2", rates.mean.back() / full.back()},
+                    {"lambda_1 at the start", trained.model.lambda_1},
+                    {"lambda_1 after 100 steps at max lr (256)", lambda_after}},
+       .holds = slope_large < 0.8,
+       .note = "The criterion says where the growth slows, not what bounds it. Rates above 2 / "
+               "lambda_1 of the start succeed because the steps themselves lead to flatter places: "
+               "compare lambda_1 before and after."});
   result.series.push_back({.name = "local_rates",
                            .columns = {{"B", batches},
                                        {"max_lr", rates.mean},
                                        {"least", rates.low},
                                        {"largest", rates.high},
                                        {"stability_2_over_lambda", stability},
+                                       {"spike_branch", spike},
                                        {"spectral_rule", spectral},
                                        {"linear_rule", linear},
                                        {"sqrt_rule", root},

@@ -19,8 +19,7 @@ struct SpectrumScaling {
       "by which random-matrix theory predicts it for every batch size, and derives learning rates "
       "and damping. Under torchrun, mpirun or Slurm the work is shared out.";
   static constexpr std::string_view kExample =
-      "ritz spectrum scaling --checkpoint run/model.safetensors --data fashion-mnist --limit 4000 "
-      "--learning-rate 0.05 --at-batch 64 --plot scaling.svg";
+      "ritz spectrum scaling --checkpoint run/model.safetensors --data fashion-mnist --limit 4000";
 
   LearningTaskOptions task;
   std::vector<int64_t> batch_sizes, fit_at;

@@ -1,3 +1,4 @@
+#include "studies/batch_scaling.h"
 #include "studies/study.h"
 
 namespace ritz::studies {
@@ -15,7 +16,22 @@ std::string_view name_of(Scale scale) {
 }
 
 const std::vector<Study>& all_studies() {
-  static const std::vector<Study> studies = {};
+  static const std::vector<Study> studies = {
+      {.slug = "batch-scaling",
+       .title = "Learning rate as a function of batch size",
+       .summary =
+           "A batch sees larger extreme curvature than the full data, by an amount that "
+           "random-matrix theory predicts from one constant. From it follow the largest stable "
+           "learning rate for each batch size, linear in it for SGD until it saturates and its "
+           "square root for Adam, and the least damping of second-order methods. Here: the "
+           "theorems "
+           "on synthetic matrices, batch Hessians and largest learning rates of small networks on "
+           "Fashion-MNIST, and a learner that sets learning rate and momentum by itself.",
+       .source =
+           "D. Granziol, S. Zohren, S. Roberts: Learning Rates as a Function of Batch Size: A "
+           "Random Matrix Theory Approach to Neural Network Training, JMLR 2022",
+       .run = study_batch_scaling},
+  };
   return studies;
 }
 

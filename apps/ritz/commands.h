@@ -9,6 +9,7 @@
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/spectrum.h"
+#include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
 #include "apps/ritz/commands/train.h"
 
@@ -16,7 +17,7 @@ namespace ritz::app {
 
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
-               Train, Spectrum, Study, Completion>;
+               Train, Spectrum, SpectrumScaling, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

@@ -21,21 +21,21 @@ namespace ritz::optim {
 enum class CurvatureKind { hessian, ggn, fisher };
 
 struct ScalingOptions {
-  std::vector<int64_t> batch_sizes;  // measured beside those of fit_at; may be empty
-  std::vector<int64_t> fit_at;       // empty: 32 and 64, or N/8 and N/4 where those are smaller
-  std::optional<Theory> theory = {};      // unset: wigner for the Hessian, wishart for the others
+  std::vector<int64_t> batch_sizes = {};  // measured beside those of fit_at; may be empty
+  std::vector<int64_t> fit_at = {};   // empty: 32 and 64, or N/8 and N/4 where those are smaller
+  std::optional<Theory> theory = {};  // unset: wigner for the Hessian, wishart for the others
   NoiseEstimator estimator = NoiseEstimator::fit;
   CurvatureKind kind = CurvatureKind::hessian;
-  ExtremesOptions full;
-  BatchSpectraOptions spectra;  // its batch_sizes are not used
-  NoiseOptions noise;
-  nn::CurvatureOptions curvature;
+  ExtremesOptions full = {};
+  BatchSpectraOptions spectra = {};  // its batch_sizes are not used
+  NoiseOptions noise = {};
+  nn::CurvatureOptions curvature = {};
 };
 
 struct ScalingResult {
   ExtremePairs full;
   std::vector<BatchExtremes> batches;  // ascending in B; those of `batch_sizes` and `fit_at`
-  std::vector<int64_t> fit_at;         // as used
+  std::vector<int64_t> fit_at = {};    // as used
   NoiseModel model;
 };
 

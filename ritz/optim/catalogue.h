@@ -60,6 +60,22 @@ inline constexpr KeyEntry kLambKeys[] = {
      "moments corrected for their start; or as they are, with |w| cut at 10"},
 };
 
+inline constexpr KeyEntry kSpectralKeys[] = {
+    {"operator", "hessian", "hessian|ggn", "the curvature it looks at"},
+    {"every", "0", "int[0,inf)", "steps between looks; 0: twice an epoch"},
+    {"sample", "0", "int[0,inf)", "samples of a look; 0: those of a step"},
+    {"m", "15", "int[1,inf)", "Lanczos steps of a look"},
+    {"floor", "wpos", "wpos|pos|edge",
+     "least curvature that counts: mean of the positive, smallest positive, or -lambda_min"},
+    {"momentum", "learned", "learned|[0,1)", "heavy ball's optimum, or fixed"},
+    {"cap", "0.9", "[0,1)", "of the learned momentum"},
+    {"safety", "0.25", "(0,inf)", "share of the optimal learning rate"},
+    {"smoothing", "0.5", "(0,1]", "share of a new look"},
+    {"cauchy", "false", "true|false",
+     "exact line search once an epoch instead, after one epoch at --lr"},
+    {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient times the weights"},
+};
+
 }  // namespace detail
 
 inline constexpr OptimizerEntry kOptimizers[] = {
@@ -68,6 +84,8 @@ inline constexpr OptimizerEntry kOptimizers[] = {
     {"adamw", "Adam with decoupled weight decay", 1e-3, detail::kAdamWKeys},
     {"adagrad", "Adagrad", 1e-2, detail::kAdagradKeys},
     {"lamb", "LAMB: Adam's direction scaled to each layer's weights", 1e-2, detail::kLambKeys},
+    {"spectral", "heavy ball that sets its own rate and momentum from the loss's curvature", 0.1,
+     detail::kSpectralKeys},
 };
 
 /// Throws UsageError listing the names where there is no such optimiser.

@@ -1,5 +1,6 @@
 #include "ritz/optim/make_optimizer.h"
 
+#include "ritz/optim/batch_scaling/learner.h"
 #include "ritz/optim/first_order.h"
 #include "ritz/optim/lamb.h"
 
@@ -44,7 +45,33 @@ std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Ten
                     .weight_decay = x("weight-decay"),
                     .form = clamped ? LambForm::clamped : LambForm::corrected});
   }
+  if (name == "spectral") {
+    const bool learned = settings.text("momentum") == "learned";
+    return std::make_unique<Sgd>(std::move(parameters),
+                                 SgdOptions{.lr = lr,
+                                            .momentum = learned ? 0.0 : x("momentum"),
+                                            .weight_decay = x("weight-decay")});
+  }
   throw UsageError("optimizer", "a name of the catalogue", name);
+}
+
+std::unique_ptr<Controller> make_controller(std::string_view name, const ControllerTask& task,
+                                            const Settings& settings) {
+  if (name != "spectral") return nullptr;
+  const auto whole = [&](const char* key) { return static_cast<int64_t>(settings.number(key)); };
+  LearnerOptions options{.batch = task.batch,
+                         .every = whole("every"),
+                         .sample = whole("sample"),
+                         .steps = whole("m"),
+                         .floor = parse_floor_rule(settings.text("floor")),
+                         .ggn = settings.text("operator") == "ggn",
+                         .cauchy = settings.flag("cauchy"),
+                         .safety = settings.number("safety"),
+                         .cap = settings.number("cap"),
+                         .smoothing = settings.number("smoothing"),
+                         .seed = task.seed};
+  if (settings.text("momentum") != "learned") options.momentum = settings.number("momentum");
+  return std::make_unique<SpectralLearner>(task.network, task.loss, task.data, task.group, options);
 }
 
 }  // namespace ritz::optim

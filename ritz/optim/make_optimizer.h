@@ -5,11 +5,25 @@
 
 #include "ritz/optim/catalogue.h"
 #include "ritz/optim/optimizer.h"
+#include "ritz/optim/trainer.h"
 
 namespace ritz::optim {
 
 /// The catalogue's optimiser `name` over these parameters.
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Tensor> parameters,
                                           double lr, const Settings& settings);
+
+/// What a controller may look at. `batch` is the samples of a step, those of all ranks together.
+struct ControllerTask {
+  nn::Network network;
+  nn::Loss loss;
+  Split data;
+  dist::ProcessGroup& group;
+  int64_t batch = 128;
+  uint64_t seed = 0;
+};
+/// The controller that goes with the optimiser `name` (spectral's learner); null for most.
+std::unique_ptr<Controller> make_controller(std::string_view name, const ControllerTask& task,
+                                            const Settings& settings);
 
 }  // namespace ritz::optim

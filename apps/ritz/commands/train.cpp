@@ -107,8 +107,22 @@ void Train::run(Run& run) const {
   if (ranks.rank == 0) refuse_old_run(run, resume);
   group.barrier();  // nobody trains before rank 0 has looked
 
-  const auto result = optim::train(
-      {learning.network, learning.loss, {data.inputs, data.targets}, *method, group}, options);
+  const int64_t step_samples = batch * accumulate * ranks.world_size;
+  const auto controller = optim::make_controller(optimizer,
+                                                 {learning.network,
+                                                  learning.loss,
+                                                  {data.inputs, data.targets},
+                                                  group,
+                                                  step_samples,
+                                                  run.common.seed},
+                                                 settings);
+  const auto result = optim::train({learning.network,
+                                    learning.loss,
+                                    {data.inputs, data.targets},
+                                    *method,
+                                    group,
+                                    controller.get()},
+                                   options);
   progress.clear();
   if (result.interrupted) {
     throw Interrupted("stopped after step " + std::to_string(result.steps) + " of " +

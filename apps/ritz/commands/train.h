@@ -68,6 +68,9 @@ struct Train {
     task.check();
     optim::Settings(optim::find_optimizer(optimizer), opt);
     if (epochs && steps) throw UsageError("--epochs", "it or --steps", "both");
+    if (optimizer == "spectral" && schedule != "constant") {
+      throw UsageError("--schedule", "constant: spectral sets its own learning rate", schedule);
+    }
   }
   /// The optimiser's own options.
   std::string more_help() const {

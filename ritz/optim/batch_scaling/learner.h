@@ -4,7 +4,7 @@
 //
 //     ritz::optim::SpectralLearner learner(network, loss, data, group, {.batch = 128});
 //     ritz::optim::Sgd sgd(network.parameter_values(), {.lr = 0.1, .momentum = 0.9});
-//     ritz::optim::train(network, loss, data, sgd, {.batch = 128, .steps = 1000}, group, &learner);
+//     ritz::optim::train({network, loss, data, sgd, group, &learner}, {.batch = 128});
 #include <cstdint>
 #include <optional>
 #include <string>

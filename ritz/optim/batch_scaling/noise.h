@@ -12,7 +12,7 @@ struct NoiseOptions {
   int64_t samples = 1024;  // M, drawn without replacement; clipped to N
   int64_t probes = 1;      // random directions (frobenius)
   uint64_t seed = 0;       // streams ("batch-scaling/noise", ..)
-  nn::CurvatureOptions curvature;
+  nn::CurvatureOptions curvature = {};
 };
 
 /// d_1 = E_i [ ||(H_i - H) v||^2 - (v^T (H_i - H) v)^2 ] along the unit vector v = v_1:

@@ -155,18 +155,23 @@ void SpectrumScaling::run(Run& run) const {
   if (gradient.scale) run.text() << "gradient noise scale " << short_text(*gradient.scale) << '\n';
 
   Columns columns;
-  Json batch = Json::array();
+  Json batch = Json::array(), fit_only = Json::array();
   for (const auto& size : result.batches) {
+    const auto rule = std::find_if(rules.begin(), rules.end(),
+                                   [&](const auto& r) { return r.batch == size.batch; });
+    // A size measured for the fit alone has no row of advice.
+    const bool advised = rule != rules.end();
     const double top = model.top(size.b).value, bottom = model.bottom(size.b).value;
-    batch.push_back({{"B", size.batch},
-                     {"b", size.b},
-                     {"batches", size.largest.size()},
-                     {"lambda_1", size.lambda_1},
-                     {"lambda_1_se", size.lambda_1_se},
-                     {"lambda_P", size.lambda_P},
-                     {"lambda_P_se", size.lambda_P_se},
-                     {"predicted_lambda_1", top},
-                     {"predicted_lambda_P", bottom}});
+    (advised ? batch : fit_only)
+        .push_back({{"B", size.batch},
+                    {"b", size.b},
+                    {"batches", size.largest.size()},
+                    {"lambda_1", size.lambda_1},
+                    {"lambda_1_se", size.lambda_1_se},
+                    {"lambda_P", size.lambda_P},
+                    {"lambda_P_se", size.lambda_P_se},
+                    {"predicted_lambda_1", top},
+                    {"predicted_lambda_P", bottom}});
     columns["B"].push_back(static_cast<double>(size.batch));
     columns["b"].push_back(size.b);
     columns["lambda_1"].push_back(size.lambda_1);
@@ -175,15 +180,12 @@ void SpectrumScaling::run(Run& run) const {
     columns["lambda_P_se"].push_back(size.lambda_P_se);
     columns["predicted_lambda_1"].push_back(top);
     columns["predicted_lambda_P"].push_back(bottom);
-    // A size measured for the fit alone has no row of advice.
-    const auto rule = std::find_if(rules.begin(), rules.end(),
-                                   [&](const auto& r) { return r.batch == size.batch; });
-    const bool advised = rule != rules.end();
     columns["lr_sgd"].push_back(advised ? rule->lr_sgd.value_or(kNaN) : kNaN);
     columns["lr_adam"].push_back(advised ? rule->lr_adam.value_or(kNaN) : kNaN);
     columns["damping_min"].push_back(advised ? rule->damping_min.value_or(kNaN) : kNaN);
   }
   json["batch"] = std::move(batch);
+  json["fit_batches"] = std::move(fit_only);  // sizes of fit_at that --batch-sizes does not name
 
   Json advice = Json::array();
   std::vector<std::vector<std::string>> rows;

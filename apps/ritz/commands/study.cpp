@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "apps/ritz/frame/run.h"
+#include "apps/ritz/frame/wrap.h"
 #include "ritz/base/atomic_file.h"
 #include "ritz/base/interrupt.h"
 #include "ritz/base/progress.h"
@@ -33,20 +34,30 @@ void make_folder(const std::string& path) {
 }
 
 void print_claims(Run& run, const StudyRecord& record) {
-  std::vector<std::vector<std::string>> rows;
+  constexpr size_t kIndent = 14;
+  const auto print = [&run](const std::string& name, const std::string& text) {
+    if (text.empty()) return;
+    std::string head = "  " + name;
+    head.resize(kIndent, ' ');
+    run.text() << head << wrap(text, kIndent) << '\n';
+  };
+  run.text() << record.study->slug << ": " << record.study->title << '\n';
+  std::vector<std::vector<std::string>> verdicts;
   for (const auto& claim : record.result.claims) {
     std::string measured;
     for (const auto& [name, value] : claim.measured) {
-      measured += (measured.empty() ? "" : ", ") + name + " " + studies::measured_text(value);
+      measured += (measured.empty() ? "" : ", ") + name + ' ' + studies::measured_text(value);
     }
-    rows.push_back(
-        {claim.id, claim.claim, claim.baseline, measured, verdict_text(claim, record.scale)});
+    run.text() << '\n' << claim.id << ": " << verdict_text(claim, record.scale) << '\n';
+    print("claim", claim.claim);
+    print("criterion", claim.criterion);
+    print("baseline", claim.baseline);
+    print("measured", measured);
+    print("note", claim.note);
+    verdicts.push_back({claim.id, verdict_text(claim, record.scale)});
   }
-  run.text() << record.study->slug << ": " << record.study->title << '\n';
-  run.table({"id", "claim", "baseline", "measured", "holds"}, rows);
-  for (const auto& claim : record.result.claims) {
-    if (!claim.note.empty()) run.text() << claim.id << ": " << claim.note << '\n';
-  }
+  run.text() << '\n';
+  run.table({"claim", "holds"}, verdicts);
 }
 
 }  // namespace

@@ -3,33 +3,13 @@
 #include <algorithm>
 #include <sstream>
 
+#include "apps/ritz/frame/wrap.h"
 #include "ritz/base/version.h"
 
 namespace ritz::app {
 namespace {
 
-constexpr size_t kWidth = 100;  // columns of help text
-constexpr size_t kTerm = 28;    // where the explanations start
-
-// `text` broken at spaces into lines of at most kWidth - indent columns, all but the first
-// indented.
-std::string wrap(const std::string& text, size_t indent) {
-  std::istringstream words(text);
-  std::string out, word;
-  size_t column = indent;
-  while (words >> word) {
-    if (column > indent && column + 1 + word.size() > kWidth) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += ' ';
-      ++column;
-    }
-    out += word;
-    column += word.size();
-  }
-  return out;
-}
+constexpr size_t kTerm = 28;  // where the explanations start
 
 std::string entry_line(const std::string& term, const std::string& help) {
   std::string line = "  " + term;

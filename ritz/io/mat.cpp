@@ -224,8 +224,9 @@ void write_mat(AtomicFile& file, const std::vector<Array>& arrays, bool compress
   const bool large =
       std::ranges::any_of(arrays, [](const Array& array) { return array.bytes() >= 0x7fff0000; });
   write_by_path(file, [&](const std::string& path) {
-    File target(Mat_CreateVer(path.c_str(), "MATLAB 5.0 MAT-file, written by ritz",
-                              large ? MAT_FT_MAT73 : MAT_FT_MAT5));
+    File target(
+        large ? Mat_CreateVer(path.c_str(), "MATLAB 7.3 MAT-file, written by ritz", MAT_FT_MAT73)
+              : Mat_CreateVer(path.c_str(), "MATLAB 5.0 MAT-file, written by ritz", MAT_FT_MAT5));
     if (target == nullptr)
       throw SystemFailure(format_error("MAT", "to write", "a failure", file.path()));
     for (const Array& array : arrays) write_variable(target.get(), array, compress, file.path());

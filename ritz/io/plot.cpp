@@ -213,7 +213,7 @@ std::string run_gnuplot(const std::string& commands) {
         format_error("pictures", "the program gnuplot (Debian: gnuplot-nox)", "none"));
   }
   const std::string message = errors.text();
-  const std::string picture = failed == 0 ? output.text() : std::string();
+  std::string picture = failed == 0 ? output.text() : std::string();
   if (failed != 0 || status != 0 || picture.empty()) {
     const size_t reason = message.find("line ");
     throw SystemFailure(format_error(

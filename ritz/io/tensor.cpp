@@ -1,5 +1,7 @@
 #include "ritz/io/tensor.h"
 
+#include <torch/types.h>
+
 #include <limits>
 
 #include "ritz/base/check_tensor.h"

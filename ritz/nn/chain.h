@@ -14,18 +14,20 @@ namespace ritz::nn {
 
 enum class Activation { identity, relu, tanh, gelu, sigmoid, softplus, silu };
 
-struct LinearStage {  // y = x W^T + b;  W [out, in], b [out]
+/// y = x W^T + b;  W [out, in], b [out]
+struct LinearStage {
   int weight = -1, bias = -1;
 };
-struct Conv2dStage {  // x [n, in, h, w], W [out, in / groups, kh, kw], b [out]
+/// x [n, in, h, w], W [out, in / groups, kh, kw], b [out]
+struct Conv2dStage {
   int weight = -1, bias = -1;
   int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
 };
 struct ActivationStage {
   Activation kind = Activation::relu;
 };
-struct ChannelAffineStage {  // batch norm in evaluation mode: y = (x - mean) / sqrt(var + eps) w +
-                             // b
+/// Batch norm in evaluation mode: y = (x - mean) / sqrt(variance + eps) w + b
+struct ChannelAffineStage {
   int weight = -1, bias = -1;
   Tensor mean, variance;  // [c], the running statistics (shared with the module)
   double eps = 1e-5;
@@ -36,17 +38,20 @@ struct AveragePoolStage {
 struct MaxPoolStage {
   int64_t kernel = 2;  // kernel = stride, no padding
 };
-struct FlattenStage {};  // [n, ...] -> [n, product]
-struct ReshapeStage {    // [n, ...] -> [n, shape...]
+/// [n, ...] -> [n, product]
+struct FlattenStage {};
+/// [n, ...] -> [n, shape...]
+struct ReshapeStage {
   std::vector<int64_t> shape;
 };
-struct ResidualStage;  // y = body(x) + shortcut(x); an empty shortcut is the identity
+struct ResidualStage;
 
 using Stage =
     std::variant<LinearStage, Conv2dStage, ActivationStage, ChannelAffineStage, AveragePoolStage,
                  MaxPoolStage, FlattenStage, ReshapeStage, ResidualStage>;
 using Chain = std::vector<Stage>;
 
+/// y = body(x) + shortcut(x); an empty shortcut is the identity
 struct ResidualStage {
   std::vector<Stage> body, shortcut;
 };

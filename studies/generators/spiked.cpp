@@ -1,5 +1,7 @@
 #include "studies/generators/spiked.h"
 
+#include <torch/types.h>
+
 #include <cmath>
 
 #include "ritz/base/check.h"

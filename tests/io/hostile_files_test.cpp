@@ -6,12 +6,10 @@
 #include <limits>
 
 #include "ritz/base/error.h"
-#include "ritz/io/csv.h"
 #include "ritz/io/deflate.h"
 #include "ritz/io/idx.h"
 #include "ritz/io/npy.h"
 #include "ritz/io/npz.h"
-#include "ritz/io/png_image.h"
 #include "ritz/io/safetensors.h"
 #include "ritz/io/summary.h"
 #include "ritz/io/zip.h"
@@ -21,10 +19,6 @@ namespace {
 
 using namespace ritz::io;
 using namespace ritz::test;
-
-Bytes bytes_of(const std::string& text) {
-  return {std::as_bytes(std::span(text)), nullptr};
-}
 
 std::string npy(const std::string& descr, const std::string& shape, const std::string& data,
                 const std::string& order = "False") {
@@ -190,68 +184,6 @@ TEST(HostileIdx, HeadersAreCheckedAgainstTheFile) {
                ritz::DataError);
   const std::string longer = head + std::string(1000, 'x');
   EXPECT_THROW(parse_idx(bytes_of(gzip(std::as_bytes(std::span(longer)))), "x"), ritz::DataError);
-}
-
-TEST(Csv, HeadersQuotesBlanksAndNan) {
-  const CsvTable table =
-      parse_csv(bytes_of("\xef\xbb\xbft, \"a,\"\"b\"\r\n1, +2.5\r\n\r\n,\"-1e-3\"\r\n"), "x.csv");
-  EXPECT_EQ(table.columns, (std::vector<std::string>{"t", "a,\"b"}));
-  EXPECT_EQ(table.values.shape, (std::vector<int64_t>{2, 2}));
-  EXPECT_EQ(doubles(table.values)[1], 2.5);
-  EXPECT_TRUE(std::isnan(doubles(table.values)[2]));
-  EXPECT_EQ(doubles(table.values)[3], -1e-3);
-  EXPECT_EQ(doubles(csv_column(table, "t", "x.csv"))[0], 1);
-}
-
-TEST(Csv, RaggedRowsAndWordsNameTheirLine) {
-  for (const char* text : {"1,2\n3\n", "1,2\n3,4,5\n", "a,b\n\n1,x\n"}) {
-    try {
-      (void)parse_csv(bytes_of(text), "x.csv");
-      FAIL() << text;
-    } catch (const ritz::DataError& error) {
-      EXPECT_NE(std::string(error.what()).find("line"), std::string::npos);
-    }
-  }
-}
-
-TEST(Csv, NumbersReadBackToTheSameBits) {
-  const TemporaryFolder folder;
-  const std::vector<double> values = {0.1,  1.0 / 3,     5e-324, 1.7976931348623157e308,
-                                      -0.0, std::nan("")};
-  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{6, 1}, {2, 3}}) {
-    ritz::AtomicFile file(folder / "x.csv", true);
-    write_csv(file, {of_doubles("", shape, values)});
-    file.commit();
-    const CsvTable table = parse_csv(open_bytes(folder / "x.csv"), "x.csv");
-    EXPECT_EQ(table.values.shape, shape);
-    for (size_t i = 0; i < values.size(); ++i) {
-      const double got = doubles(table.values)[i];
-      EXPECT_TRUE(std::isnan(values[i]) ? std::isnan(got) : std::memcmp(&got, &values[i], 8) == 0)
-          << i;
-    }
-  }
-  ritz::AtomicFile file(folder / "inf.csv");
-  EXPECT_THROW(write_csv(file, {of_doubles("", {1}, {INFINITY})}), ritz::DataError);
-}
-
-TEST(Csv, SeveralArraysBecomeNamedColumns) {
-  const TemporaryFolder folder;
-  ritz::AtomicFile file(folder / "x.csv");
-  write_csv(file, {of_doubles("t", {2}, {0, 1}), of_doubles("u", {2, 2}, {1, 2, 3, 4})});
-  file.commit();
-  EXPECT_EQ(read_text(folder / "x.csv"), "t,u_0,u_1\n0,1,2\n1,3,4\n");
-}
-
-TEST(Png, DamagedImagesAreRefused) {
-  const TemporaryFolder folder;
-  ritz::AtomicFile file(folder / "x.png");
-  write_png(file, counting("", {9, 7, 3}, DType::uint8));
-  file.commit();
-  const std::string good = read_text(folder / "x.png");
-  for (size_t keep = 0; keep < good.size(); keep += 5) {
-    EXPECT_THROW(parse_png(bytes_of(good.substr(0, keep)), "x.png"), ritz::DataError);
-  }
-  EXPECT_THROW(parse_png(bytes_of(patched(good, 18, "\x7f")), "x.png"), ritz::DataError);
 }
 
 TEST(Summary, LeavesNanOutAndKeepsIntegersExact) {

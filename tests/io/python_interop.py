@@ -5,6 +5,7 @@ k - i k. Modules that are not there are left out; the formats that were handled 
 """
 import os
 import sys
+import zipfile
 
 import numpy as np
 
@@ -38,6 +39,53 @@ MAT = dict(without=("float16",), shapes={"m": (3, 5), "t": (2, 3, 4)})
 SAFE = dict(without=("complex64", "complex128"))
 
 
+class Stream:
+    """Takes bytes but cannot go back, like a pipe: zip archives then have data descriptors."""
+
+    def __init__(self, file):
+        self.write, self.flush = file.write, file.flush
+        self.read = None  # by its name numpy knows a file
+
+
+def write_zips(path):
+    for name, save in (("stream.npz", np.savez), ("stream_deflated.npz", np.savez_compressed)):
+        with open(path(name), "wb") as file:
+            save(Stream(file), **arrays())
+    # As if the archive were beyond 4 GiB: every size and place is in a 64-bit field.
+    limits = zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT
+    zipfile.ZIP64_LIMIT = zipfile.ZIP_FILECOUNT_LIMIT = 0
+    np.savez(path("zip64.npz"), **arrays())
+    zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limits
+
+
+MATLAB = {"float64": "double", "float32": "single", "complex128": "double", "complex64": "single",
+          "bool": "logical"}
+
+
+def write_mat73(h5py, path):
+    """A MAT-file of version 7.3: HDF5 behind MATLAB's header, each array with its indices reversed."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for i, (key, value) in enumerate(arrays(**MAT).items()):
+            dtype, turned = str(value.dtype), value.T
+            if dtype == "bool":
+                turned = turned.astype("uint8")
+            if value.dtype.kind == "c":
+                parts = np.empty(turned.shape, [("real", turned.real.dtype), ("imag", turned.real.dtype)])
+                parts["real"], parts["imag"] = turned.real, turned.imag
+                turned = parts
+            data = file.create_dataset(key, data=turned, **({"compression": "gzip"} if i % 2 else {}))
+            # A C string without room for its zero, as MATLAB has it; libmatio cuts h5py's padded ones short.
+            name = np.bytes_(MATLAB.get(dtype, dtype))
+            kind = h5py.h5t.C_S1.copy()
+            kind.set_size(len(name))
+            scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+            h5py.h5a.create(data.id, b"MATLAB_class", kind, scalar).write(np.array(name), mtype=kind)
+            if dtype == "bool":
+                data.attrs["MATLAB_int_decode"] = np.int32(1)
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
 def write(folder):
     path = lambda name: os.path.join(folder, name)
     np.savez(path("stored.npz"), **arrays())
@@ -46,9 +94,11 @@ def write(folder):
     np.savez(path("big.npz"), **{k: v.astype(v.dtype.newbyteorder(">")) for k, v in arrays().items()})
     np.save(path("objects.npy"), np.array([{}], dtype=object), allow_pickle=True)
     np.save(path("structured.npy"), np.zeros(3, dtype=[("a", "f4"), ("b", "i4")]))
+    write_zips(path)
     done = ["npz"]
     found = modules()
     if "h5py" in found:
+        write_mat73(found["h5py"], path("v73.mat"))
         for name, extra in (("plain.h5", {}), ("packed.h5", {"compression": "gzip", "chunks": True})):
             with found["h5py"].File(path(name), "w") as file:
                 for key, value in arrays().items():

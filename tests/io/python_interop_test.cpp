@@ -118,7 +118,8 @@ TEST(PythonInterop, FilesOfNumpyAndItsFriendsAreRead) {
   const TemporaryFolder folder;
   const std::string done = script("write", folder / "");
   ASSERT_NE(done, "");
-  for (const char* name : {"stored.npz", "deflated.npz", "big.npz"}) {
+  for (const char* name : {"stored.npz", "deflated.npz", "big.npz", "stream.npz",
+                           "stream_deflated.npz", "zip64.npz"}) {
     expect_read(folder / name, make_all({}, kShapes));
   }
   expect_read(folder / "fortran.npz",
@@ -128,6 +129,7 @@ TEST(PythonInterop, FilesOfNumpyAndItsFriendsAreRead) {
   if (done.find("h5") != std::string::npos) {
     expect_read(folder / "plain.h5", make_all({}, kShapes));
     expect_read(folder / "packed.h5", make_all({}, kShapes));
+    expect_read(folder / "v73.mat", make_all({DType::float16}, "mt"));
   }
   if (done.find("mat") != std::string::npos) {
     // scipy writes bool as a logical array.

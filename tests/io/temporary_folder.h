@@ -8,7 +8,7 @@
 #include <sstream>
 #include <string>
 
-#include "ritz/io/array.h"
+#include "ritz/io/bytes.h"
 
 namespace ritz::test {
 
@@ -36,6 +36,11 @@ inline std::string read_text(const std::string& path) {
 
 inline void write_text(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
+}
+
+/// The text as a file's bytes; it must outlive them.
+inline io::Bytes bytes_of(const std::string& text) {
+  return {std::as_bytes(std::span(text)), nullptr};
 }
 
 /// Bytes 0, 1, 2, ... in every element: all of a number's bytes differ, so a swap is seen. bool:

@@ -1,6 +1,7 @@
 #include "studies/generators/spiked.h"
 
 #include <gtest/gtest.h>
+#include <torch/types.h>
 
 #include "ritz/base/error.h"
 

@@ -1,5 +1,7 @@
 #include "apps/ritz/commands/data_make.h"
 
+#include <torch/types.h>
+
 #include <nlohmann/json.hpp>
 #include <ostream>
 

@@ -45,7 +45,9 @@ TEST_F(SpectrumScaling, TellsTheLearningRateForEachBatchSize) {
   EXPECT_GT(r["noise_scale"].get<double>(), 0);
   for (const char* key : {"lambda_1", "lambda_P", "c", "b_crit", "r2"})
     EXPECT_TRUE(r[key].is_number()) << key;
-  ASSERT_EQ(r["batch"].size(), 4u);  // those asked for and 32 for the fit
+  ASSERT_EQ(r["batch"].size(), 3u);
+  ASSERT_EQ(r["fit_batches"].size(), 1u);
+  EXPECT_EQ(r["fit_batches"][0]["B"], 32);
   for (const auto& row : r["batch"])
     for (const char* key : {"B", "b", "lambda_1", "lambda_1_se", "lambda_P", "lambda_P_se",
                             "predicted_lambda_1", "predicted_lambda_P"})

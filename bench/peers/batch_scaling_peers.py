@@ -34,15 +34,18 @@ WORKLOADS = {"mlp": "MLP 784-128-64-10, 2048 images", "resnet": "ResNet-20, 256 
 PEERS = ("curvlinops", "pyhessian")
 
 
+def environment(threads):
+    # Idle threads must sleep, or they would slow down whoever's turn it is.
+    return dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive", KMP_BLOCKTIME="0")
+
+
 class Worker:
     """A process that answers tasks."""
 
-    def __init__(self, command):
-        # Idle threads must sleep, or they would slow down whoever's turn it is.
-        environment = dict(os.environ, OMP_WAIT_POLICY="passive", KMP_BLOCKTIME="0")
+    def __init__(self, command, threads):
         self.command = command
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads)
         )
         self.loss = self.answer()["loss"]
 
@@ -71,7 +74,8 @@ def require(condition, text):
 def compare_products(folder, peer):
     ours, theirs = numpy.load(folder / "hvp_ritz.npy"), numpy.load(folder / f"hvp_{peer}.npy")
     gap = numpy.linalg.norm(ours - theirs) / numpy.linalg.norm(ours)
-    require(gap < 1e-4, f"products of ritz and {peer} by {gap:.1e}")
+    # float32 alone moves both by 2e-4 to 5e-4 from float64's product on ResNet-20, where rounding turns units on or off.
+    require(gap < 2e-3, f"products of ritz and {peer} by {gap:.1e}")
     return gap
 
 
@@ -100,13 +104,14 @@ def measure(kind, arguments, rows):
     program = arguments.build / "bench" / "curvature_peer_bench"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        subprocess.run([program, "prepare", folder, kind, "8"], check=True)
+        subprocess.run([program, "prepare", folder, kind, "8"], check=True, env=environment(arguments.threads))
 
         def start(who):
             if who == "ritz":
                 limit = ["--memory-limit", str(arguments.memory_limit)] if arguments.memory_limit else []
-                return Worker([program, "serve", folder, str(arguments.threads), *limit])
-            return Worker([sys.executable, HERE / "peer_worker.py", who, folder, str(arguments.threads)])
+                return Worker([program, "serve", folder, str(arguments.threads), *limit], arguments.threads)
+            command = [sys.executable, HERE / "peer_worker.py", who, folder, str(arguments.threads)]
+            return Worker(command, arguments.threads)
 
         steps = 5 if arguments.quick else 50
         for task, probes in ((t, k) for t in arguments.tasks for k in arguments.probes):

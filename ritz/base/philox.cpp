@@ -6,6 +6,8 @@
 #include <numbers>
 #include <type_traits>
 
+#include "ritz/base/detail/philox_sets.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -337,16 +339,24 @@ RITZ_AVX512 void fill_avx512(const Kernel& kernel, const PhiloxStream& from, T* 
 }
 #endif
 
+using detail::InstructionSet;
+
+template <typename Kernel, typename T>
+void fill_by(InstructionSet set, const Kernel& kernel, const PhiloxStream& from, T* out,
+             int64_t n) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::avx512) return fill_avx512(kernel, from, out, n);
+  if (set == InstructionSet::avx2) return fill_avx2(kernel, from, out, n);
+#endif
+  if (set == InstructionSet::portable) fill_with<Portable>(kernel, from, out, n);
+}
+
 template <typename Kernel, typename T>
 void fill(const Kernel& kernel, const PhiloxStream& from, T* out, int64_t n) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw")) {
-    return fill_avx512(kernel, from, out, n);
-  }
-  if (__builtin_cpu_supports("avx2")) return fill_avx2(kernel, from, out, n);
-#endif
-  fill_with<Portable>(kernel, from, out, n);
+  const auto set = detail::has(InstructionSet::avx512) ? InstructionSet::avx512
+                   : detail::has(InstructionSet::avx2) ? InstructionSet::avx2
+                                                       : InstructionSet::portable;
+  fill_by(set, kernel, from, out, n);
 }
 
 template <typename T>
@@ -355,6 +365,31 @@ Uniform<T> uniform_on(T low, T high) {
 }
 
 }  // namespace
+
+namespace detail {
+
+bool has(InstructionSet set) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::avx2) return __builtin_cpu_supports("avx2") != 0;
+  if (set == InstructionSet::avx512) {
+    return __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw");
+  }
+#endif
+  return set == InstructionSet::portable;
+}
+
+void philox_words(InstructionSet set, const PhiloxStream& from, uint32_t* out, int64_t n) {
+  fill_by(set, Words<uint32_t>{}, from, out, n);
+}
+void philox_normal(InstructionSet set, const PhiloxStream& from, float* out, int64_t n) {
+  fill_by(set, Normal<float>{0, 1}, from, out, n);
+}
+void philox_normal(InstructionSet set, const PhiloxStream& from, double* out, int64_t n) {
+  fill_by(set, Normal<double>{0, 1}, from, out, n);
+}
+
+}  // namespace detail
 
 void philox_words(const PhiloxStream& from, uint32_t* out, int64_t n) {
   fill(Words<uint32_t>{}, from, out, n);

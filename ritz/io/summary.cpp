@@ -81,9 +81,9 @@ Range<float> scan_half(const uint16_t* x, int64_t n) {
 void prefetch(const void* data, int64_t bytes) {
 #ifdef MADV_POPULATE_READ
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(data) / page * page;
-  const uintptr_t end = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes);
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
+  const uintptr_t before = reinterpret_cast<uintptr_t>(data) % page;
+  ::madvise(static_cast<char*>(const_cast<void*>(data)) - before,
+            before + static_cast<uintptr_t>(bytes), MADV_POPULATE_READ);
 #else
   (void)data;
   (void)bytes;

@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "ritz/base/detail/philox_sets.h"
+
 namespace {
 
 using ritz::philox_block;
@@ -42,6 +44,29 @@ TEST(Philox, FastWordsAreTheReferenceBlocksInTheirStatedPlaces) {
     }
     EXPECT_EQ(words[static_cast<size_t>(n)], 7u) << "written past the end";
   }
+}
+
+template <typename T, typename Fill>
+void expect_same_bits(const Fill& fill) {
+  using ritz::detail::InstructionSet;
+  constexpr int64_t n = 64 * 70 + 5;
+  std::vector<T> portable(n), fast(n);
+  fill(InstructionSet::portable, portable.data(), n);
+  for (const auto set : {InstructionSet::avx2, InstructionSet::avx512}) {
+    if (!ritz::detail::has(set)) continue;
+    fill(set, fast.data(), n);
+    EXPECT_EQ(fast, portable) << static_cast<int>(set);
+  }
+}
+
+TEST(Philox, EveryInstructionSetGivesTheSameBits) {
+  expect_same_bits<uint32_t>(
+      [](auto set, auto* out, int64_t n) { ritz::detail::philox_words(set, kStream, out, n); });
+  const auto normal = [](auto set, auto* out, int64_t n) {
+    ritz::detail::philox_normal(set, kStream, out, n);
+  };
+  expect_same_bits<float>(normal);
+  expect_same_bits<double>(normal);
 }
 
 // Box and Muller with the C library's functions in long double, from the same words. The bound: the

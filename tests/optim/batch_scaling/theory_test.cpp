@@ -109,6 +109,24 @@ TEST(GeneralBulk, ReducesToTheoremHForABulkAtZero) {
     }
 }
 
+// The edge of the free sum is the least value of h(z) = z + s^2 sum_k w_k / (z - t_k) beyond the
+// last node: found here by looking everywhere, on a grid whose step costs less than 1e-8 of s.
+TEST(GeneralBulk, EdgeIsTheLeastValueOfH) {
+  const Bulk bulk{{-2, 0.5, 1}, {0.5, 0.3, 0.2}};
+  for (const double s : {0.3, 2.}) {
+    double least = std::numeric_limits<double>::infinity();
+    for (int i = 1; i <= 200000; ++i) {
+      const double z = 1 + 1.5e-5 * s * i;
+      double h = z;
+      for (size_t k = 0; k < 3; ++k) h += s * s * bulk.weights[k] / (z - bulk.nodes[k]);
+      least = std::min(least, h);
+    }
+    EXPECT_NEAR(wigner_top(0, s, bulk).value, least, 1e-8 * s);
+    const Bulk mirrored{{2, -0.5, -1}, bulk.weights};
+    EXPECT_NEAR(wigner_bottom(0, s, mirrored).value, -least, 1e-8 * s);
+  }
+}
+
 TEST(GeneralBulk, PredictsNoisyMatricesWithABroadBulkWhereABulkAtZeroFails) {
   const int64_t P = 500;
   auto spectrum = torch::linspace(-4, 6, P, torch::kFloat64);

@@ -1,5 +1,7 @@
 #include "ritz/manifold/grassmann.h"
 
+#include <torch/types.h>
+
 #include <numbers>
 
 #include "ritz/manifold/detail/thin.h"

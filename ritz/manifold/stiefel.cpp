@@ -1,5 +1,7 @@
 #include "ritz/manifold/stiefel.h"
 
+#include <torch/types.h>
+
 #include "ritz/manifold/detail/thin.h"
 
 namespace ritz::manifold::stiefel {

@@ -1,5 +1,7 @@
 #include "ritz/optim/first_order.h"
 
+#include <torch/types.h>
+
 #include "ritz/base/check.h"
 #include "ritz/optim/detail/fused.h"
 #include "ritz/optim/detail/kernels.h"

@@ -1,5 +1,7 @@
 #include "ritz/optim/lamb.h"
 
+#include <torch/types.h>
+
 #include "ritz/base/check.h"
 #include "ritz/optim/detail/fused.h"
 #include "ritz/optim/detail/kernels.h"

@@ -1,5 +1,7 @@
 #include "ritz/optim/stateful.h"
 
+#include <torch/types.h>
+
 #include "ritz/base/check_tensor.h"
 
 namespace ritz::optim {

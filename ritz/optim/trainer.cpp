@@ -1,5 +1,7 @@
 #include "ritz/optim/trainer.h"
 
+#include <torch/types.h>
+
 #include <filesystem>
 
 #include "ritz/base/check_tensor.h"

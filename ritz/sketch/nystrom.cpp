@@ -1,5 +1,7 @@
 #include "ritz/sketch/nystrom.h"
 
+#include <torch/types.h>
+
 #include "ritz/sketch/detail/trace_samples.h"
 
 namespace ritz {

@@ -1,5 +1,7 @@
 #include "ritz/sketch/range_finder.h"
 
+#include <torch/types.h>
+
 #include <numbers>
 
 #include "ritz/sketch/detail/trace_samples.h"

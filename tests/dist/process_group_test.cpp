@@ -1,6 +1,7 @@
 #include "ritz/dist/process_group.h"
 
 #include <gtest/gtest.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <cstdlib>

@@ -25,11 +25,11 @@ struct ExtremesOptions {
 ExtremePairs full_extremes(const LinearOperator& op, const ExtremesOptions& options = {});
 
 struct BatchSpectraOptions {
-  std::vector<int64_t> batch_sizes;  // each in [1, N], or >= 1 with replacement
-  int64_t batches = 0;               // R a size; 0: 64 up to B = 128, then max(4, 8192 / B)
-  int64_t steps = 15;                // of Lanczos, >= 1
-  bool replacement = false;          // batches drawn with it
-  uint64_t seed = 0;                 // batch r of size B: stream ("batch-scaling/batch/B", r)
+  std::vector<int64_t> batch_sizes = {};  // each in [1, N], or >= 1 with replacement
+  int64_t batches = 0;                    // R a size; 0: 64 up to B = 128, then max(4, 8192 / B)
+  int64_t steps = 15;                     // of Lanczos, >= 1
+  bool replacement = false;               // batches drawn with it
+  uint64_t seed = 0;                      // batch r of size B: stream ("batch-scaling/batch/B", r)
   /// Told after each batch; throw from it to stop.
   std::function<void(int64_t done, int64_t total)> progress = {};
 };

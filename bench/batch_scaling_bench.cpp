@@ -10,6 +10,7 @@
 #include <benchmark/benchmark.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 
@@ -93,7 +94,7 @@ void training_epoch(benchmark::State& state, bool learns) {
           {.batch = state.range(0), .steps = 4096 / state.range(0), .lr = 0.01});
   }
   w.objective.network.set_flat_parameters(start);
-  state.counters["peak_bytes"] = status_bytes("VmHWM:") - before;
+  state.counters["peak_bytes"] = std::max(0.0, status_bytes("VmHWM:") - before);
 }
 
 BENCHMARK(gradient)->Arg(32)->Arg(512)->Unit(benchmark::kMicrosecond)->UseRealTime();

@@ -122,7 +122,9 @@ void damping(const StudyContext& context, StudyResult& result) {
                                        {"second_moment_stability", predicted}}});
   io::Figure figure{.title = "Least damping",
                     .x = {.label = "learning rate / batch size", .log = true},
-                    .y = {.label = "least stable damping", .log = true}};
+                    .y = {.label = "least stable damping", .log = true},
+                    .curves = {},
+                    .legend_left = true};
   for (const double a : alphas) {
     io::Curve curve{.label = "learning rate " + std::to_string(a).substr(0, 3),
                     .style = io::Style::line_points};

@@ -73,7 +73,7 @@ void learner(const StudyContext& context, StudyResult& result) {
   Series series{.name = "learner_grid",
                 .columns = {{"seed", {}}, {"lr", {}}, {"momentum", {}}, {"loss", {}}}};
   Trace first_trace;
-  bool holds = true;
+  bool holds = true, ggn_holds = true;
   std::vector<std::pair<std::string, double>> measured;
   for (int64_t seed = 0; seed < seeds; ++seed) {
     const auto network = start_network(context, seed);
@@ -130,13 +130,23 @@ void learner(const StudyContext& context, StudyResult& result) {
     measured.emplace_back(name + "full-batch descent, 5 steps, best", descent_loss);
     if (!quick) {
       Trace unused;
-      measured.emplace_back(
-          name + "learner on the Gauss-Newton matrix",
-          train_with_learner(context, images, seed, steps,
-                             {.batch = kBatch, .ggn = true, .seed = seed_of(context, seed)},
-                             unused));
+      const double other = train_with_learner(
+          context, images, seed, steps,
+          {.batch = kBatch, .ggn = true, .seed = seed_of(context, seed)}, unused);
+      const auto beaten_too = static_cast<double>(
+          std::count_if(by_point.begin(), by_point.end(), [&](double l) { return other < l; }));
+      ggn_holds = ggn_holds && other <= 1.25 * best && beaten_too >= 9;
+      measured.emplace_back(name + "Gauss-Newton learner's loss", other);
+      measured.emplace_back(name + "Gauss-Newton: grid points beaten", beaten_too);
     }
   }
+  std::string note;
+  if (!holds && !quick)
+    note = std::string(
+               "Losses after 5 epochs differ by some 10 % from one start to the next, enough "
+               "for a grid point or two. With the Gauss-Newton matrix instead of the Hessian, "
+               "whose extremes are less noisy, the criterion is ") +
+           (ggn_holds ? "met on every seed." : "missed as well.");
   result.claims.push_back(
       {.id = "F-learner",
        .claim =
@@ -148,7 +158,8 @@ void learner(const StudyContext& context, StudyResult& result) {
            "train loss after 5 epochs <= 1.25 times the best of the 12 and below at least 9 of "
            "them, every seed, no knob",
        .measured = measured,
-       .holds = holds});
+       .holds = holds,
+       .note = note});
   result.series.push_back(series);
   result.series.push_back({.name = "learner",
                            .columns = {{"step", first_trace.step},
@@ -165,7 +176,7 @@ void learner(const StudyContext& context, StudyResult& result) {
        .figure = {
            .title = "The learner through training",
            .x = {.label = "step"},
-           .y = {.label = "value", .log = true},
+           .y = {.label = "value", .log = true, .max = 1000},
            .curves = {{.label = "L", .x = first_trace.step, .y = first_trace.L},
                       {.label = "l", .x = first_trace.step, .y = first_trace.l},
                       {.label = "learning rate", .x = first_trace.step, .y = first_trace.lr},

@@ -133,11 +133,13 @@ void local_rates(const StudyContext& context, const TrainedNetwork& trained, Stu
   const auto& batches = rates.batches;
   const size_t tuned = std::find(batches.begin(), batches.end(), 16) - batches.begin();
   const double lr0 = rates.mean[tuned], b0 = optim::effective_batch(16, N);
-  std::vector<double> stability, spike, spectral, linear, root, noise, full;
+  std::vector<double> stability, spike, spike_rule, spectral, linear, root, noise, full;
   for (const double B : batches) {
     const double b = optim::effective_batch(static_cast<int64_t>(B), N);
     stability.push_back(optim::max_learning_rate(trained.model, b).value_or(std::nan("")));
     spike.push_back(2 / (trained.model.lambda_1 + trained.model.c / b));
+    spike_rule.push_back(lr0 * (trained.model.lambda_1 + trained.model.c / b0) /
+                         (trained.model.lambda_1 + trained.model.c / b));
     spectral.push_back(optim::spectral_rule(trained.model, {lr0, b0}, b).value_or(std::nan("")));
     linear.push_back(optim::linear_rule(lr0, 16, B));
     root.push_back(optim::sqrt_rule(lr0, 16, B));
@@ -172,6 +174,7 @@ void local_rates(const StudyContext& context, const TrainedNetwork& trained, Stu
                     {"b_crit", trained.model.critical_batch()},
                     {"gradient noise scale", trained.noise_scale},
                     {"worst factor, spectral rule", worst_factor(spectral, rates.mean)},
+                    {"worst factor, spike-branch rule", worst_factor(spike_rule, rates.mean)},
                     {"worst factor, linear rule", worst_factor(linear, rates.mean)},
                     {"worst factor, square-root rule", worst_factor(root, rates.mean)},
                     {"worst factor, noise-scale rule", worst_factor(noise, rates.mean)},

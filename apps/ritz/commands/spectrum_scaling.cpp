@@ -212,6 +212,11 @@ void SpectrumScaling::run(Run& run) const {
   run.table({"B", "lambda_1'", "predicted", "lambda_P'", "lr sgd", "lr adam", "(linear rule)",
              "least damping"},
             rows);
+  const auto swallowed = [&](const optim::BatchRule& rule) {
+    return rule.b < model.threshold_batch();
+  };
+  if (learning_rate && std::any_of(rules.begin(), rules.end(), swallowed))
+    run.text() << "Below b_crit take the linear rule: measured largest rates fall with B there.\n";
   if (!learning_rate)
     run.text()
         << "Adam's rate grows with sqrt(B): give --learning-rate and --at-batch for numbers.\n";

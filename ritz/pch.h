@@ -1,5 +1,5 @@
-// Compiled once for all targets that use libtorch. It holds what nearly every such file needs and no
-// more: torch/torch.h here would cost every file three more seconds.
+// Compiled once for all targets that use libtorch. It holds what nearly every such file needs and
+// no more: torch/torch.h here would cost every file three more seconds.
 #pragma once
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>

@@ -20,9 +20,9 @@ void check_at_least(std::string_view name, int64_t value, int64_t least) {
 
 void check_range(std::string_view name, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high) {
-    throw InvalidArgument(name,
-                          "an integer in [" + std::to_string(low) + ", " + std::to_string(high) + "]",
-                          std::to_string(value));
+    throw InvalidArgument(
+        name, "an integer in [" + std::to_string(low) + ", " + std::to_string(high) + "]",
+        std::to_string(value));
   }
 }
 

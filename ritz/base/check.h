@@ -1,5 +1,6 @@
 #pragma once
-// Checks of plain arguments; each throws InvalidArgument naming the argument, the range and the value.
+// Checks of plain arguments; each throws InvalidArgument naming the argument, the range and the
+// value.
 #include <cstdint>
 #include <string_view>
 

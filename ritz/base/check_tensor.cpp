@@ -26,19 +26,32 @@ std::string shape_text(at::IntArrayRef shape) {
 
 std::string dtype_name(c10::ScalarType type) {
   switch (type) {
-    case at::kFloat: return "float32";
-    case at::kDouble: return "float64";
-    case at::kHalf: return "float16";
-    case at::kBFloat16: return "bfloat16";
-    case at::kLong: return "int64";
-    case at::kInt: return "int32";
-    case at::kShort: return "int16";
-    case at::kChar: return "int8";
-    case at::kByte: return "uint8";
-    case at::kBool: return "bool";
-    case at::kComplexFloat: return "complex64";
-    case at::kComplexDouble: return "complex128";
-    default: return c10::toString(type);
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kHalf:
+      return "float16";
+    case at::kBFloat16:
+      return "bfloat16";
+    case at::kLong:
+      return "int64";
+    case at::kInt:
+      return "int32";
+    case at::kShort:
+      return "int16";
+    case at::kChar:
+      return "int8";
+    case at::kByte:
+      return "uint8";
+    case at::kBool:
+      return "bool";
+    case at::kComplexFloat:
+      return "complex64";
+    case at::kComplexDouble:
+      return "complex128";
+    default:
+      return c10::toString(type);
   }
 }
 
@@ -69,9 +82,10 @@ void check_floating(std::string_view name, const Tensor& tensor, bool complex) {
     if (type == at::kFloat || type == at::kDouble) return;
     if (complex && (type == at::kComplexFloat || type == at::kComplexDouble)) return;
   }
-  throw InvalidArgument(name, complex ? "dtype float32, float64, complex64 or complex128"
-                                      : "dtype float32 or float64",
-                        describe(tensor));
+  throw InvalidArgument(
+      name,
+      complex ? "dtype float32, float64, complex64 or complex128" : "dtype float32 or float64",
+      describe(tensor));
 }
 
 void check_options(std::string_view name, const Tensor& tensor, const TensorOptions& options) {
@@ -91,7 +105,8 @@ void check_finite(std::string_view name, const Tensor& tensor) {
   if (!bad.any().item<bool>()) return;
   const auto index = bad.nonzero()[0];
   std::string where = "index";
-  for (int64_t i = 0; i < index.numel(); ++i) where += ' ' + std::to_string(index[i].item<int64_t>());
+  for (int64_t i = 0; i < index.numel(); ++i)
+    where += ' ' + std::to_string(index[i].item<int64_t>());
   throw InvalidArgument(name, "finite numbers", "NaN or Inf", where);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Checks of tensors; each throws InvalidArgument naming the argument, what was expected and its value.
+// Checks of tensors; each throws InvalidArgument naming the argument, what was expected and its
+// value.
 #include <string>
 #include <string_view>
 

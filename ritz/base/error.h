@@ -1,6 +1,6 @@
 #pragma once
-// Every error ritz throws. A message is one line, `what: expected E, found F (where)`: the argument or
-// file it speaks of, what it should have been, what it was, and the file, row or argument.
+// Every error ritz throws. A message is one line, `what: expected E, found F (where)`: the argument
+// or file it speaks of, what it should have been, what it was, and the file, row or argument.
 #include <stdexcept>
 #include <string>
 #include <string_view>

@@ -33,7 +33,7 @@ struct ScalingOptions {
 };
 
 struct ScalingResult {
-  ExtremePairs full;
+  ExtremePairs full;                   // of Hessians both ends, else the upper one
   std::vector<BatchExtremes> batches;  // ascending in B; those of `batch_sizes` and `fit_at`
   std::vector<int64_t> fit_at = {};    // as used
   NoiseModel model;

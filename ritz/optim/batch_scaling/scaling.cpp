@@ -53,7 +53,13 @@ ScalingResult measure_scaling(const nn::Objective& objective, const ScalingOptio
   for (const int64_t batch : options.fit_at) check_range("fit_at", batch, 1, most);
 
   ScalingResult result;
-  result.full = full_extremes(*full_curvature(objective, options, group), options.full);
+  // A positive semi-definite matrix with more columns than samples has its lower end at 0, where a
+  // relative residual means nothing: its smallest Ritz value, a bound from above, is enough.
+  const bool hessian = options.kind == CurvatureKind::hessian;
+  const auto full = full_curvature(objective, options, group);
+  auto full_options = options.full;
+  full_options.lower = hessian;
+  result.full = full_extremes(*full, full_options);
   const bool fits = options.estimator == NoiseEstimator::fit;
   if (fits) result.fit_at = options.fit_at.empty() ? default_fit_sizes(N) : options.fit_at;
 
@@ -67,14 +73,15 @@ ScalingResult measure_scaling(const nn::Objective& objective, const ScalingOptio
   result.batches = batch_spectra(curvature, N, spectra, group);
 
   const double lambda_1 = result.full.largest.values[0].item<double>();
-  const double lambda_P =
-      result.full.smallest.values.defined() && result.full.smallest.values.numel() > 0
-          ? result.full.smallest.values[0].item<double>()
-          : lambda_1;
+  double lambda_P = lambda_1;
+  if (!hessian) {
+    const auto run = lanczos(*full, {.steps = options.spectra.steps, .seed = options.full.seed});
+    lambda_P = eigh_tridiagonal(run.T.front()).values.front();
+  } else if (objective.network.parameter_count() > 1) {
+    lambda_P = result.full.smallest.values[0].item<double>();
+  }
   const int64_t P = objective.network.parameter_count();
-  const Theory theory = options.theory.value_or(
-      options.kind == CurvatureKind::hessian ? Theory::wigner : Theory::wishart);
-  const bool hessian = options.kind == CurvatureKind::hessian;
+  const Theory theory = options.theory.value_or(hessian ? Theory::wigner : Theory::wishart);
   switch (options.estimator) {
     case NoiseEstimator::fit: {
       std::vector<ExcessPoint> points;

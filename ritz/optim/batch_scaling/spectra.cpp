@@ -38,7 +38,7 @@ MeanAndError mean_and_error(const std::vector<double>& x) {
 ExtremePairs full_extremes(const LinearOperator& op, const ExtremesOptions& options) {
   check_positive("tolerance", options.tolerance);
   check_at_least("max_steps", options.max_steps, 1);
-  const bool both = op.rows() > 1;
+  const bool both = options.lower && op.rows() > 1;
   return extreme_eigenpairs(op, {.largest = 1,
                                  .smallest = both ? 1 : 0,
                                  .tolerance = options.tolerance,

@@ -18,6 +18,7 @@ struct ExtremesOptions {
   double tolerance = 1e-3;   // on the residuals |A v - theta v| / |theta| of both ends
   int64_t max_steps = 100;   // operator products
   int64_t memory_limit = 0;  // bytes for the basis (restarts before it is full); 0: none
+  bool lower = true;         // false: the upper end alone, for matrices whose lower end is 0
   uint64_t seed = 0;
 };
 /// lambda_1 and lambda_P of an operator with their eigenvectors: extreme_eigenpairs with one pair

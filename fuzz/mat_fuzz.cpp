@@ -1,12 +1,14 @@
 #include "ritz/io/mat.h"
 
+#include "fuzz/child_coverage.h"
 #include "fuzz/fuzz.h"
 
 using namespace ritz;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::with_path(data, size, [](const std::string& path) {
-    fuzz::expect_errors_only([&] { fuzz::touch(io::read_mat(path, "")); });
+    fuzz::with_children(
+        [&] { fuzz::expect_errors_only([&] { fuzz::touch(io::read_mat(path, "")); }); });
   });
   return 0;
 }

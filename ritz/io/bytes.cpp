@@ -96,22 +96,33 @@ uint64_t checked_bytes(std::span<const int64_t> shape, DType dtype, std::string_
   return empty ? 0 : product;
 }
 
+namespace {
+constexpr uint64_t kFreeExpansion = uint64_t{1} << 30;
+constexpr uint64_t kHonestRatio = 200;
+// 11 bytes deflate to 258 at the start of a block; 64 KiB of slack covers every header.
+constexpr uint64_t kPossibleRatio = 1032;
+constexpr uint64_t kSlack = uint64_t{1} << 16;
+}  // namespace
+
 void check_expansion(uint64_t stored, uint64_t declared, std::string_view where) {
-  constexpr uint64_t kFree = uint64_t{1} << 30;
-  constexpr uint64_t kHonestRatio = 200;
-  // 11 bytes deflate to 258 at the start of a block; 64 KiB of slack covers every header.
-  constexpr uint64_t kPossibleRatio = 1032;
-  constexpr uint64_t kSlack = uint64_t{1} << 16;
   if (declared <= kSlack) return;
   if ((declared - kSlack) / kPossibleRatio > stored) {
     throw DataError("compressed data",
                     "at most 1032 times their stored " + std::to_string(stored) + " bytes",
                     std::to_string(declared) + " declared", where);
   }
-  if (declared > kFree && declared / kHonestRatio > stored) {
+  if (declared > kFreeExpansion && declared / kHonestRatio > stored) {
     throw DataError("compressed data", "at most 200 times their stored size beyond 1 GiB",
                     std::to_string(declared) + " bytes from " + std::to_string(stored), where);
   }
+}
+
+uint64_t most_expanded(uint64_t stored) {
+  // Each quotient above is at most `stored`.
+  const auto times = [&](uint64_t ratio) {
+    return (std::min(stored, UINT64_MAX >> 11) + 1) * ratio - 1;
+  };
+  return std::min(kSlack + times(kPossibleRatio), std::max(kFreeExpansion, times(kHonestRatio)));
 }
 
 size_t number_width(DType dtype) {

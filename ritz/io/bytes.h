@@ -59,6 +59,9 @@ uint64_t checked_bytes(std::span<const int64_t> shape, DType dtype, std::string_
 /// cannot come from `stored`, or are more than 1 GiB at more than 200 : 1 (a bomb).
 void check_expansion(uint64_t stored, uint64_t declared, std::string_view where);
 
+/// The most bytes that check_expansion lets come from `stored`.
+uint64_t most_expanded(uint64_t stored);
+
 /// How an array lies in a file.
 struct Layout {
   std::vector<int64_t> shape;

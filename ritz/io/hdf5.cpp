@@ -127,8 +127,7 @@ std::optional<DType> dtype_of(hid_t type) {
 }
 
 /// Refuses what would make the library open other files or load code.
-void check_storage(hid_t dataset, uint64_t file_bytes, uint64_t need, size_t element,
-                   const std::string& where) {
+void check_storage(hid_t dataset, uint64_t file_bytes, size_t element, const std::string& where) {
   const Handle plan(H5Dget_create_plist(dataset), H5Pclose);
   const H5D_layout_t layout = H5Pget_layout(plan);
   const bool inside = layout == H5D_COMPACT || layout == H5D_CONTIGUOUS || layout == H5D_CHUNKED;
@@ -148,7 +147,6 @@ void check_storage(hid_t dataset, uint64_t file_bytes, uint64_t need, size_t ele
                                      "filter " + std::to_string(filter), where));
     }
   }
-  check_expansion(file_bytes, need, where);
   if (layout == H5D_CHUNKED) {
     hsize_t sizes[H5S_MAX_RANK];
     const int rank = H5Pget_chunk(plan, H5S_MAX_RANK, sizes);
@@ -190,7 +188,8 @@ void read_dataset(hid_t dataset, const std::string& name, const Job& job, ArrayS
     sink.add(info, false);
     return;
   }
-  check_storage(dataset, job.file_bytes, need, size_of(*dtype), where);
+  check_storage(dataset, job.file_bytes, size_of(*dtype), where);
+  sink.claim(need, where);
   std::byte* to = sink.add(info, true);
   const Handle memory = memory_type(*dtype);
   if (need > 0 && H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, to) < 0) {

@@ -7,12 +7,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <new>
 #include <utility>
 
 #include "ritz/base/error.h"
+#include "ritz/base/memory.h"
 #include "ritz/io/bytes.h"
 #include "ritz/io/detail/hdf5.h"
 
@@ -20,7 +24,7 @@ namespace ritz::io {
 namespace {
 
 // The memory file: a status, its argument, then for each array a record and its data at a page.
-enum class Status : uint64_t { incomplete, done, data_error, unsupported };
+enum class Status : uint64_t { incomplete, done, data_error, unsupported, no_memory };
 constexpr uint64_t kPage = 4096;
 
 struct Record {
@@ -77,27 +81,56 @@ std::vector<Array> parse_records(const Bytes& bytes, const std::string& where) {
   return arrays;
 }
 
-[[noreturn]] void run_child(const std::function<void(ArraySink&)>& read, int descriptor,
-                            uint64_t file_bytes) {
+/// What the child may take, so that a small file cannot have the machine.
+struct Limits {
+  uint64_t seconds;  // of one processor
+  uint64_t memory;   // bytes beyond what this process has
+};
+
+Limits limits_for(uint64_t file_bytes) {
+  const uint64_t need = (uint64_t{128} << 20) + 2 * most_expanded(file_bytes);
+  return {20 + file_bytes / 10'000'000, std::min(need, static_cast<uint64_t>(available_memory()))};
+}
+
+std::string text_of(const Limits& limits) {
+  return std::to_string(limits.seconds) + " s and " + std::to_string(limits.memory >> 20) + " MiB";
+}
+
+/// Bytes of private memory that this process has; 0 where the system does not say.
+uint64_t private_memory() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0;
+  for (int field = 0; field < 6; ++field) file >> pages;  // the sixth: data and stack
+  return file ? pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+void limit(decltype(RLIMIT_CPU) what, uint64_t most) {
+  rlimit now{};
+  if (::getrlimit(what, &now) != 0) return;
+  now.rlim_cur = std::min<rlim_t>(now.rlim_cur, most);
+  now.rlim_max = now.rlim_cur;
+  ::setrlimit(what, &now);
+}
+
+[[noreturn]] void run_child(const std::function<void(ArraySink&)>& read, ArraySink& sink,
+                            const Limits& limits) {
   // A reader that the file sends round in circles ends by SIGXCPU; core dumps would be of no use.
-  const rlim_t seconds = 20 + file_bytes / 10'000'000;
-  const rlimit time{seconds, seconds};
-  const rlimit core{0, 0};
-  ::setrlimit(RLIMIT_CPU, &time);
-  ::setrlimit(RLIMIT_CORE, &core);
+  limit(RLIMIT_CPU, limits.seconds);
+  limit(RLIMIT_CORE, 0);
+  // Counts private memory alone: not the arrays, which lie in the shared file and are claimed, nor
+  // what libraries and sanitizers have mapped already.
+  const uint64_t owned = private_memory();
+  if (owned > 0) limit(RLIMIT_DATA, owned + limits.memory);
   const int null = ::open("/dev/null", O_WRONLY);
   if (null >= 0) ::dup2(null, STDERR_FILENO);  // the libraries print
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU})
     ::signal(signal, SIG_DFL);
   try {
-    ArraySink sink(descriptor);
     try {
       read(sink);
       sink.finish();
-    } catch (const Unsupported& error) {
-      sink.fail(true, error.what());
     } catch (const std::exception& error) {
-      sink.fail(false, error.what());
+      sink.fail(error);
     }
   } catch (...) {
     ::_exit(1);
@@ -154,13 +187,21 @@ void ArraySink::finish() {
   append(&status, sizeof status);
 }
 
-void ArraySink::fail(bool unsupported, const std::string& message) {
+void ArraySink::claim(uint64_t bytes, const std::string& where) {
+  // At most 2^62 each, so that the sum of a claim and what was allowed cannot overflow.
+  check_expansion(file_bytes_, claimed_ + bytes, where);
+  claimed_ += bytes;
+}
+
+void ArraySink::fail(const std::exception& error) {
+  auto status = Status::data_error;
+  if (dynamic_cast<const Unsupported*>(&error) != nullptr) status = Status::unsupported;
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) status = Status::no_memory;
   unmap();
   check(::ftruncate(descriptor_, 16) == 0, "shared memory");
   size_ = 16;
-  append(message.data(), message.size());
+  append(error.what(), std::strlen(error.what()));
   size_ = 0;
-  const auto status = static_cast<uint64_t>(unsupported ? Status::unsupported : Status::data_error);
   append(&status, sizeof status);
 }
 
@@ -171,13 +212,17 @@ std::vector<Array> read_isolated(const std::function<void(ArraySink&)>& read, ui
   const std::shared_ptr<const void> closer(nullptr,
                                            [descriptor](const void*) { ::close(descriptor); });
   check(::ftruncate(descriptor, 16) == 0, "shared memory");
+  const Limits limits = limits_for(file_bytes);
   const pid_t child = [] {
     // No other thread may be inside HDF5 while its state is copied.
     const std::lock_guard<std::mutex> lock(hdf5_mutex());
     return ::fork();
   }();
   check(child >= 0, "reader process");
-  if (child == 0) run_child(read, descriptor, file_bytes);
+  if (child == 0) {
+    ArraySink sink(descriptor, file_bytes);
+    run_child(read, sink, limits);
+  }
   int ended = 0;
   while (::waitpid(child, &ended, 0) < 0 && errno == EINTR) {
   }
@@ -193,10 +238,14 @@ std::vector<Array> read_isolated(const std::function<void(ArraySink&)>& read, ui
       throw Unsupported(std::string(bytes.text().substr(16)));
     case Status::data_error:
       throw DataError(std::string(bytes.text().substr(16)));
+    case Status::no_memory:
+      throw DataError("file", "one that is read within " + text_of(limits), "a need for more",
+                      where);
     case Status::incomplete:
       break;
   }
-  throw DataError("file", "one that its library can read", "a reader that died of it", where);
+  throw DataError("file", "one that its library can read within " + text_of(limits),
+                  "a reader that died of it", where);
 }
 
 }  // namespace ritz::io

@@ -42,6 +42,7 @@ struct Job {
   std::string_view name;  // empty: all
   uint64_t file_bytes;
   bool data;
+  std::optional<size_t> variables = std::nullopt;  // in the file; none: not known
 };
 
 /// dtype of a variable; none where it holds no numbers.
@@ -108,7 +109,7 @@ void read_variable(mat_t* file, matvar_t* variable, const Job& job, ArraySink& s
     sink.add(info, false);
     return;
   }
-  check_expansion(job.file_bytes, need, where);
+  sink.claim(need, where);
   if (need > 0 && Mat_VarReadDataAll(file, variable) != 0) {
     throw DataError("variable", "readable data", "damaged ones", where);
   }
@@ -121,27 +122,37 @@ void read_variable(mat_t* file, matvar_t* variable, const Job& job, ArraySink& s
 void read_file(const Job& job, ArraySink& sink) {
   const File file(Mat_Open(job.path.c_str(), MAT_ACC_RDONLY));
   if (file == nullptr) throw DataError("MAT file", "version 4, 5 or 7.3", "another file", job.path);
+  size_t read = 0;
   while (true) {
     const Variable variable(Mat_VarReadNextInfo(file.get()));
-    if (variable == nullptr) return;
+    if (variable == nullptr) break;
+    ++read;
     read_variable(file.get(), variable.get(), job, sink);
+  }
+  // libmatio takes a variable that it cannot read for the end of the file.
+  if (job.variables && read < *job.variables) {
+    throw DataError("MAT variable", "a readable head", "a damaged one",
+                    job.path + ", variable " + std::to_string(read));
   }
 }
 
-/// The variables of version 5 must fill the file; libmatio itself takes a file cut short for a
-/// shorter one.
-void check_elements(const Bytes& bytes, bool big_endian, const std::string& path) {
+/// The number of variables in a file of version 5, which they must fill; libmatio itself takes a
+/// file cut short for a shorter one.
+size_t count_variables(const Bytes& bytes, bool big_endian, const std::string& path) {
   const auto load = [&](uint64_t at) {
     return big_endian ? load_big<uint32_t>(bytes.span, at) : load_little<uint32_t>(bytes.span, at);
   };
   uint64_t at = 128;
+  size_t count = 0;
   while (at < bytes.size()) {
     const uint64_t size = bytes.size() - at >= 8 ? load(at + 4) : bytes.size();
     if (size > bytes.size() - at - std::min<uint64_t>(8, bytes.size() - at)) {
       throw DataError("MAT variable", "its whole length", "the end of the file", path);
     }
     at += 8 + size;
+    ++count;
   }
+  return count;
 }
 
 std::vector<Array> run(const std::string& path, std::string_view name, bool data) {
@@ -153,8 +164,9 @@ std::vector<Array> run(const std::string& path, std::string_view name, bool data
     throw DataError("MAT file", "the header of version 5 or 7.3",
                     bytes.size() == 0 ? "an empty file" : "another", path);
   const bool big_endian = bytes.text()[126] == 'M';
-  if (bytes.text()[big_endian ? 124 : 125] == '\x01') check_elements(bytes, big_endian, path);
-  const Job job{path, name, bytes.size(), data};
+  Job job{path, name, bytes.size(), data};
+  if (bytes.text()[big_endian ? 124 : 125] == '\x01')
+    job.variables = count_variables(bytes, big_endian, path);
   return read_isolated([&](ArraySink& sink) { read_file(job, sink); }, bytes.size(), path);
 }
 

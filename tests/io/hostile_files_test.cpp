@@ -186,6 +186,21 @@ TEST(HostileIdx, HeadersAreCheckedAgainstTheFile) {
   EXPECT_THROW(parse_idx(bytes_of(gzip(std::as_bytes(std::span(longer)))), "x"), ritz::DataError);
 }
 
+TEST(HostileMat, AVariableThatCannotBeReadIsNotLeftOut) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x.mat";
+  write_arrays(path, {of_doubles("a", {1, 2}, {1, 2}), of_doubles("b", {1, 2}, {3, 4})});
+  std::string file = read_text(path);
+  // A variable is its tag (8 bytes), its flags (16), then the tag of its shape: type and length,
+  // which becomes that of a billion dimensions.
+  uint32_t first = 0;
+  std::memcpy(&first, file.data() + 128 + 4, sizeof first);
+  file.replace(128 + 8 + first + 8 + 16 + 4, 4, "\xf8\xff\xff\xff");
+  write_text(path, file);
+  EXPECT_THROW(read_arrays(path), ritz::DataError);
+  EXPECT_THROW(list_arrays(path), ritz::DataError);
+}
+
 TEST(Summary, LeavesNanOutAndKeepsIntegersExact) {
   std::vector<double> values(1000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<double>(i));

@@ -1,6 +1,7 @@
 #pragma once
 // The optimisers that `ritz train` and the studies know by name, and their own options. No libtorch
 // here: the program lists them without loading it.
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -14,7 +15,8 @@
 namespace ritz::optim {
 
 /// An option `KEY=VALUE`. `form` says what is allowed, alternatives between bars: a word, an
-/// interval such as "[0,1)" (numbers), or one that begins with "int" (whole numbers).
+/// interval such as "[0,1)" (numbers), or one that begins with "int" (whole numbers); "text" is
+/// any text.
 struct KeyEntry {
   std::string_view key, preset, form, help;
 };
@@ -23,6 +25,7 @@ struct OptimizerEntry {
   std::string_view name, summary;
   double lr;  // where --lr is not given
   std::span<const KeyEntry> keys;
+  bool needs_layers = false;  // looks into ritz's own layers
 };
 
 namespace detail {
@@ -76,6 +79,24 @@ inline constexpr KeyEntry kSpectralKeys[] = {
     {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient times the weights"},
 };
 
+/// Of the Kronecker-factored optimisers: who takes the preconditioned gradient, and which layers.
+inline constexpr KeyEntry kBackendKeys[] = {
+    {"backend", "sgd", "sgd|adam|adamw|lamb|adagrad", "takes the preconditioned gradient"},
+    {"momentum", "0.9", "[0,1)", "the backend's: sgd's momentum, beta1 of Adam's kind"},
+    {"beta2", "0.999", "[0,1)", "the backend's decay of the second moment"},
+    {"weight-decay", "0", "[0,inf)",
+     "the backend's; coupled in sgd, adam, adagrad, else decoupled"},
+    {"exclude", "", "text", "modules left first-order: names or patterns (*, ?), commas between"},
+};
+
+template <size_t A, size_t B>
+constexpr std::array<KeyEntry, A + B> joined(const KeyEntry (&a)[A], const KeyEntry (&b)[B]) {
+  std::array<KeyEntry, A + B> all{};
+  for (size_t k = 0; k < A; ++k) all[k] = a[k];
+  for (size_t k = 0; k < B; ++k) all[A + k] = b[k];
+  return all;
+}
+
 }  // namespace detail
 
 inline constexpr OptimizerEntry kOptimizers[] = {
@@ -100,6 +121,7 @@ inline const OptimizerEntry& find_optimizer(std::string_view name) {
 
 /// Is `value` of the form that a KeyEntry names?
 inline bool has_form(std::string_view form, std::string_view value) {
+  if (form == "text") return true;
   if (const size_t bar = form.find('|'); bar != form.npos) {
     return has_form(form.substr(0, bar), value) || has_form(form.substr(bar + 1), value);
   }
@@ -159,5 +181,11 @@ class Settings {
  private:
   std::map<std::string, std::string> values_;
 };
+
+/// The learning rate where the user gives none: the backend's where there is one.
+inline double default_rate(const OptimizerEntry& entry, const Settings& settings) {
+  const auto backend = settings.all().find("backend");
+  return backend == settings.all().end() ? entry.lr : find_optimizer(backend->second).lr;
+}
 
 }  // namespace ritz::optim

@@ -9,9 +9,17 @@
 
 namespace ritz::optim {
 
-/// The catalogue's optimiser `name` over these parameters.
-std::unique_ptr<Optimizer> make_optimizer(std::string_view name, std::vector<Tensor> parameters,
-                                          double lr, const Settings& settings);
+/// What an optimiser is for, beside its own options.
+struct OptimizerTask {
+  nn::Network network;
+  double lr = 0.1;
+  dist::ProcessGroup* group = nullptr;  // of data-parallel training; outlives the optimiser
+  uint64_t seed = 0;
+};
+/// The catalogue's optimiser `name` over the network's parameters. Throws Unsupported naming the
+/// optimisers that work where this one looks into layers that the network does not have.
+std::unique_ptr<Optimizer> make_optimizer(std::string_view name, const OptimizerTask& task,
+                                          const Settings& settings);
 
 /// What a controller may look at. `batch` is the samples of a step, those of all ranks together.
 struct ControllerTask {

@@ -17,6 +17,11 @@ using nn::NamedTensor;
 /// A row of OUT/optimizer.csv: what an optimiser wants its user to see of the last step.
 using Statistics = std::vector<std::pair<std::string, double>>;
 
+/// What a user should know once. `code` is a word for scripts.
+struct Warning {
+  std::string code, message;
+};
+
 /// Wraps an aggregate of options as libtorch wants it in a parameter group.
 template <class Values>
 struct GroupOptions : torch::optim::OptimizerCloneableOptions<GroupOptions<Values>> {
@@ -74,6 +79,20 @@ class Optimizer : public torch::optim::Optimizer {
   virtual void end_backward() {}
   /// Whether the backward pass of this step must keep its graph (Hessian diagonals need it).
   virtual bool wants_graph(int64_t /*step*/) const { return false; }
+  /// The loss of the step, its mean over all ranks, before step(); for optimisers that change their
+  /// ways as it falls.
+  virtual void observe_loss(double) {}
+
+  /// The warnings since the last call.
+  std::vector<Warning> take_warnings() { return std::exchange(warnings_, {}); }
+
+ protected:
+  void warn(std::string code, std::string message) {
+    warnings_.push_back({std::move(code), std::move(message)});
+  }
+
+ private:
+  std::vector<Warning> warnings_;
 };
 
 }  // namespace ritz::optim

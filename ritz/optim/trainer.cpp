@@ -145,6 +145,7 @@ class Training {
     const bool finite = std::isfinite(record.loss);
     optimizer.resume();
     if (finite) {
+      task_.optimizer.observe_loss(record.loss);
       task_.optimizer.step();
       schedule_.observe(record.loss);
     }

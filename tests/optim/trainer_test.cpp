@@ -50,8 +50,7 @@ Outcome run(const Setting& setting, ritz::dist::ProcessGroup& group,
             Controller* controller = nullptr) {
   auto net = network(setting.dtype);
   const Settings settings(find_optimizer(setting.optimizer), std::vector<std::string>{});
-  auto optimizer =
-      make_optimizer(setting.optimizer, net.parameter_values(), setting.options.lr, settings);
+  auto optimizer = make_optimizer(setting.optimizer, {net, setting.options.lr, &group}, settings);
   auto options = setting.options;
   options.identity["optimizer"] = setting.optimizer;
   auto result = train({net, {}, samples(setting.dtype), *optimizer, group, controller}, options);

@@ -68,9 +68,17 @@ void Train::run(Run& run) const {
   auto& data = learning.data;
 
   const optim::Settings settings(optim::find_optimizer(optimizer), opt);
-  const double rate = lr.value_or(optim::find_optimizer(optimizer).lr);
+  const double rate = lr.value_or(optim::default_rate(optim::find_optimizer(optimizer), settings));
+  dist::ProcessGroup group(
+      ranks, {.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * rank_timeout))});
   const auto method =
-      optim::make_optimizer(optimizer, learning.network.parameter_values(), rate, settings);
+      optim::make_optimizer(optimizer, {learning.network, rate, &group, run.common.seed}, settings);
+  const auto pass_warnings = [&] {
+    for (const auto& [code, message] : method->take_warnings()) {
+      if (ranks.rank == 0) run.warn(code, message);
+    }
+  };
+  pass_warnings();
 
   optim::TrainerOptions options{.batch = batch,
                                 .accumulate = accumulate,
@@ -92,6 +100,7 @@ void Train::run(Run& run) const {
   Progress progress(run.shows_progress());
   options.on_step = [&](const optim::StepRecord& record) {
     progress.update("training", record.step, options.steps);
+    pass_warnings();
   };
   options.identity = {{"model", learning.network.description},
                       {"optimizer", optimizer},
@@ -102,8 +111,6 @@ void Train::run(Run& run) const {
   for (const auto& [key, value] : settings.all()) options.identity["opt " + key] = value;
   for (const auto& [key, value] : learning.metadata) options.identity[key] = value;
 
-  dist::ProcessGroup group(
-      ranks, {.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * rank_timeout))});
   if (ranks.rank == 0) refuse_old_run(run, resume);
   group.barrier();  // nobody trains before rank 0 has looked
 

@@ -6,34 +6,11 @@
 //   matter.
 #include <torch/types.h>
 
-#include "ritz/base/error.h"
 #include "ritz/nn/detail/batch_derivatives.h"
+#include "ritz/nn/detail/double_backward.h"
 
 namespace ritz::nn::detail {
 namespace {
-
-/// The operation that libtorch says it cannot differentiate (again), or an empty string.
-std::string undifferentiable_operation(const std::string& message) {
-  for (const auto& [before, after] :
-       {std::pair<std::string, std::string>{"derivative for '", "'"},
-        {"derivative for ", " is not implemented"},
-        {"differentiate twice a function that was marked with ", "\n"}}) {
-    const size_t begin = message.find(before);
-    if (begin == std::string::npos) continue;
-    const size_t end = message.find(after, begin + before.size());
-    return message.substr(begin + before.size(), end - begin - before.size());
-  }
-  return {};
-}
-
-[[noreturn]] void rethrow_unsupported(const c10::Error& error) {
-  const std::string operation = undifferentiable_operation(error.what_without_backtrace());
-  if (operation.empty()) throw;
-  throw Unsupported(
-      "double backward: operation " + operation +
-      " cannot be differentiated twice; use differentiation by finite differences, or the "
-      "GGN by finite differences");
-}
 
 class AutogradDerivatives : public BatchDerivatives {
  public:
@@ -92,12 +69,7 @@ class AutogradDerivatives : public BatchDerivatives {
     std::vector<Tensor> seeds;
     seeds.reserve(place_.size());
     for (const size_t i : place_) seeds.push_back(pieces[i]);
-    try {
-      return torch::autograd::grad(first_, by, seeds, /*retain_graph=*/true, /*create_graph=*/false,
-                                   /*allow_unused=*/true);
-    } catch (const c10::Error& error) {
-      rethrow_unsupported(error);
-    }
+    return differentiate_again(first_, by, seeds, /*retain_graph=*/true);
   }
 
   const Network network_;

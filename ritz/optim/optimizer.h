@@ -4,10 +4,12 @@
 // them is an ordinary safetensors file and a resumed run ends in the bits of an uninterrupted one.
 #include <torch/optim/optimizer.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "ritz/nn/loss.h"
 #include "ritz/nn/network.h"
 
 namespace ritz::optim {
@@ -48,6 +50,18 @@ struct StepView {
   int64_t micro_batches = 1;
 };
 
+/// A micro-batch's loss, as an optimiser may need it to differentiate it more than once. What a
+/// training loop does not know may be left out; an optimiser that needs it says so.
+struct Pass {
+  Tensor loss;                     // scalar, with its graph
+  Tensor outputs = {};             // [n, c], with their graph
+  const nn::Loss* rule = nullptr;  // loss = weight rule(outputs, targets)
+  double weight = 1;
+  /// The same loss at the parameters' present values: the same samples and random choices, nothing
+  /// left behind in running statistics.
+  std::function<Tensor()> again = {};
+};
+
 /// An optimiser that can be checkpointed and that reports on itself.
 class Optimizer : public torch::optim::Optimizer {
  public:
@@ -77,8 +91,12 @@ class Optimizer : public torch::optim::Optimizer {
   virtual void begin_step(const StepView&) {}
   /// After the gradients of all micro-batches are summed, before they are averaged over ranks.
   virtual void end_backward() {}
-  /// Whether the backward pass of this step must keep its graph (Hessian diagonals need it).
-  virtual bool wants_graph(int64_t /*step*/) const { return false; }
+  /// Adds the gradient of a micro-batch to the parameters' gradients: in place of loss.backward(),
+  /// for optimisers that differentiate it once more.
+  virtual void backward(const Pass& pass) { pass.loss.backward(); }
+  void backward(const Tensor& loss) { backward(Pass{.loss = loss}); }
+  /// Seconds that backward() of this step took beyond the loss's gradient.
+  virtual double seconds_beyond_gradient() const { return 0; }
   /// The loss of the step, its mean over all ranks, before step(); for optimisers that change their
   /// ways as it falls.
   virtual void observe_loss(double) {}

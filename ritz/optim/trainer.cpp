@@ -79,6 +79,25 @@ class Averager {
   Tensor flat_ = at::empty({0});
 };
 
+/// Puts back the running statistics at the end of its life.
+class BuffersGuard {
+ public:
+  explicit BuffersGuard(const nn::Network& network) {
+    const at::NoGradGuard no_graph;
+    for (const auto& buffer : network.buffers)
+      kept_.emplace_back(buffer.value, buffer.value.clone());
+  }
+  ~BuffersGuard() {
+    const at::NoGradGuard no_graph;
+    for (const auto& [buffer, value] : kept_) buffer.copy_(value);
+  }
+  BuffersGuard(const BuffersGuard&) = delete;
+  BuffersGuard& operator=(const BuffersGuard&) = delete;
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> kept_;
+};
+
 class Training {
  public:
   Training(const TrainingTask& task, const TrainerOptions& options)
@@ -151,10 +170,11 @@ class Training {
     }
     optimizer.pause();
     result_.seconds += whole.seconds();
-    result_.seconds_optimizer += optimizer.total();
+    const double seconds_optimizer = optimizer.total() + task_.optimizer.seconds_beyond_gradient();
+    result_.seconds_optimizer += seconds_optimizer;
     result_.words_sent = words_resumed_ + task_.group.words_sent() - words_before_;
     record.seconds = result_.seconds;
-    write_rows(record, optimizer.total());
+    write_rows(record, seconds_optimizer);
     if (!finite) {
       result_.diverged_at = step;
       return;
@@ -177,14 +197,23 @@ class Training {
   Tensor gradients(int64_t step) {
     task_.optimizer.zero_grad();
     const at::AutoGradMode with_graph(true);
-    const bool keep = task_.optimizer.wants_graph(step);
     Tensor total;
     for (int64_t micro = 0; micro < options_.accumulate; ++micro) {
       const Tensor rows = order_.rows(step, micro).to(task_.data.inputs.device());
-      const Tensor outputs = task_.network.forward(task_.data.inputs.index_select(0, rows));
-      Tensor loss = task_.loss(outputs, task_.data.targets.index_select(0, rows));
-      if (options_.accumulate > 1) loss = loss / options_.accumulate;
-      loss.backward({}, keep, keep);
+      const Tensor inputs = task_.data.inputs.index_select(0, rows);
+      const Tensor targets = task_.data.targets.index_select(0, rows);
+      const double weight = 1.0 / static_cast<double>(options_.accumulate);
+      const auto loss_of = [&](const Tensor& outputs) {
+        const Tensor loss = task_.loss(outputs, targets);
+        return options_.accumulate > 1 ? loss * weight : loss;
+      };
+      const Tensor outputs = task_.network.forward(inputs);
+      const Tensor loss = loss_of(outputs);
+      task_.optimizer.backward(
+          {.loss = loss, .outputs = outputs, .rule = &task_.loss, .weight = weight, .again = [&] {
+             const BuffersGuard unchanged(task_.network);
+             return loss_of(task_.network.forward(inputs));
+           }});
       total = total.defined() ? total + loss.detach() : loss.detach();
     }
     return total;

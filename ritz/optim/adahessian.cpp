@@ -337,7 +337,7 @@ std::vector<Tensor> AdaHessian::products(const Pass& pass, const std::vector<Ten
 
 std::vector<Tensor> AdaHessian::new_diagonals(const std::vector<Slot>& slots) {
   const bool ranks = group_ != nullptr && group_->world_size() > 1;
-  const double scale = 1.0 / static_cast<double>(products_.size());
+  const double scale = 1.0 / (loss_scale_ * static_cast<double>(products_.size()));
   std::vector<Tensor> diagonals, reduced;
   for (const Slot& slot : slots) diagonals.push_back(at::zeros_like(slot.state->exp_hessian_sq));
   const auto add = [&](size_t i) {
@@ -435,6 +435,7 @@ Tensor AdaHessian::step(LossClosure closure) {
     const Tensor& g = slot.parameter.grad();
     if (!g.defined()) continue;
     if (g.is_sparse()) throw Unsupported("gradient: a sparse one, expected a dense one");
+    if (loss_scale_ != 1) g.div_(loss_scale_);
     sum = sum.to(g.device()) + g.sum(at::kDouble);
   }
   const bool finite_gradient = std::isfinite(sum.item<double>());
@@ -497,6 +498,11 @@ std::vector<NamedTensor> AdaHessian::state_dict() {
 
 void AdaHessian::load_state_dict(const std::vector<NamedTensor>& state) {
   assign_state(state_dict(), state);
+}
+
+void AdaHessian::set_loss_scale(double scale) {
+  check_positive("loss_scale", scale);
+  loss_scale_ = scale;
 }
 
 void AdaHessian::set_momentum(double momentum) {

@@ -102,6 +102,9 @@ class AdaHessian : public Optimizer {
   std::vector<NamedTensor> state_dict() override;
   void load_state_dict(const std::vector<NamedTensor>& state) override;
   void set_momentum(double momentum) override;
+  /// The losses handed to backward() are `scale` times what is trained on (half precision); an
+  /// overflow, seen as a gradient that is not finite, skips the step.
+  void set_loss_scale(double scale);
   /// looked (0 or 1), mean_abs_diagonal, negative (share of D below 0, signed only),
   /// skipped_hessians and skipped_steps (not finite, so far), seconds_hessian.
   Statistics statistics() const override { return statistics_; }
@@ -140,7 +143,7 @@ class AdaHessian : public Optimizer {
   std::vector<std::vector<Tensor>> probes_;    // their z, which signed means need again
   Tensor skipped_;                             // int64 [2]: Hessians, steps
   Statistics statistics_;
-  double seconds_ = 0;
+  double loss_scale_ = 1, seconds_ = 0;
 };
 
 }  // namespace ritz::optim

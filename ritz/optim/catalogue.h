@@ -63,6 +63,26 @@ inline constexpr KeyEntry kLambKeys[] = {
      "moments corrected for their start; or as they are, with |w| cut at 10"},
 };
 
+inline constexpr KeyEntry kAdaHessianKeys[] = {
+    {"beta1", "0.9", "[0,1)", "decay of the gradients' mean"},
+    {"beta2", "0.999", "[0,1)", "decay of the squared Hessian diagonals' mean"},
+    {"eps", "0.0001", "[0,inf)", "added to the k-th power of the diagonal's size"},
+    {"k", "1", "[0,1]", "power of the Hessian; 0 is momentum alone"},
+    {"weight-decay", "0", "[0,inf)", "decoupled: weights shrink by lr times it, moments unseen"},
+    {"block", "kernel", "kernel|row|none|int[1,inf)",
+     "entries that share their mean: a kernel's taps, an output's inputs, or so many in a row"},
+    {"combine", "abs", "abs|signed", "means of |h| (the authors' code) or of z h"},
+    {"f", "1", "int[1,inf)", "steps from one look at the Hessian to the next"},
+    {"warmup", "10", "int[0,inf)", "first steps, which all look"},
+    {"delay", "reuse", "reuse|hold", "between looks: the last diagonal again, or none"},
+    {"probes", "1", "int[1,inf)", "random vectors a look"},
+    {"warm-samples", "1", "int[1,inf)", "of the first look, if more"},
+    {"products", "double", "double|difference|ggn",
+     "H z by double backward, by differences of gradients, or the Gauss-Newton matrix's"},
+    {"cap", "0", "[0,inf)", "steps beyond cap times a tensor's median size are cut; 0: none"},
+    {"clip", "0", "[0,inf)", "most root mean square of a tensor's step over lr; 0: any"},
+};
+
 inline constexpr KeyEntry kSpectralKeys[] = {
     {"operator", "hessian", "hessian|ggn", "the curvature it looks at"},
     {"every", "0", "int[0,inf)", "steps between looks; 0: twice an epoch"},
@@ -105,6 +125,8 @@ inline constexpr OptimizerEntry kOptimizers[] = {
     {"adamw", "Adam with decoupled weight decay", 1e-3, detail::kAdamWKeys},
     {"adagrad", "Adagrad", 1e-2, detail::kAdagradKeys},
     {"lamb", "LAMB: Adam's direction scaled to each layer's weights", 1e-2, detail::kLambKeys},
+    {"adahessian", "Adam with the Hessian's diagonal in place of squared gradients", 0.15,
+     detail::kAdaHessianKeys},
     {"spectral", "heavy ball that sets its own rate and momentum from the loss's curvature", 0.1,
      detail::kSpectralKeys},
 };

@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "ritz/optim/adahessian.h"
 #include "ritz/optim/batch_scaling/learner.h"
 #include "ritz/optim/first_order.h"
 #include "ritz/optim/kronecker/optimizer.h"
@@ -95,11 +96,50 @@ Pointer make_first_order(std::string_view name, const OptimizerTask& task,
   return options;
 }
 
+HessianBlock hessian_block(const std::string& text) {
+  using Rule = HessianBlock::Rule;
+  if (text == "kernel") return {Rule::kernel};
+  if (text == "row") return {Rule::row};
+  if (text == "none") return {Rule::none};
+  return {Rule::chunk, std::stoll(text)};
+}
+
+HessianProducts hessian_products(const std::string& text) {
+  if (text == "difference") return HessianProducts::finite_difference;
+  return text == "ggn" ? HessianProducts::gauss_newton : HessianProducts::double_backward;
+}
+
+Pointer make_adahessian(const OptimizerTask& task, const Settings& settings) {
+  const auto x = [&](const char* key) { return settings.number(key); };
+  const auto whole = [&](const char* key) { return static_cast<int64_t>(settings.number(key)); };
+  return std::make_unique<AdaHessian>(
+      task.network.parameter_values(),
+      AdaHessianOptions{.lr = task.lr,
+                        .beta1 = x("beta1"),
+                        .beta2 = x("beta2"),
+                        .eps = x("eps"),
+                        .k = x("k"),
+                        .weight_decay = x("weight-decay"),
+                        .block = hessian_block(settings.text("block")),
+                        .signed_mean = settings.text("combine") == "signed",
+                        .cap = x("cap"),
+                        .clip = x("clip")},
+      HessianSchedule{.f = whole("f"),
+                      .warmup = whole("warmup"),
+                      .hold = settings.text("delay") == "hold",
+                      .probes = whole("probes"),
+                      .warm_samples = whole("warm-samples"),
+                      .products = hessian_products(settings.text("products")),
+                      .seed = task.seed},
+      task.group);
+}
+
 }  // namespace
 
 Pointer make_optimizer(std::string_view name, const OptimizerTask& task, const Settings& settings) {
   check_layers(find_optimizer(name), task.network);
   if (auto optimizer = make_first_order(name, task, settings)) return optimizer;
+  if (name == "adahessian") return make_adahessian(task, settings);
   if (name == "spectral") {
     const bool learned = settings.text("momentum") == "learned";
     return std::make_unique<Sgd>(task.network.parameter_values(),

@@ -15,6 +15,7 @@
 #include "ritz/krylov/density.h"
 #include "ritz/krylov/extreme_eigenpairs.h"
 #include "ritz/nn/curvature.h"
+#include "ritz/sketch/diagonal.h"
 
 namespace ritz::app {
 namespace {
@@ -83,15 +84,17 @@ void report_estimate(Run& run, std::string_view name, const Estimate& estimate) 
   run.json()[std::string(name) + "_se"] = standard_error(estimate);
 }
 
-void report_quadrature(Run& run, const SpectralQuadrature& q) {
+void report_quadrature(Run& run, const SpectralQuadrature& q, bool with_moments) {
   const auto top = end_of(q, true), bottom = end_of(q, false);
   run.value("parameters", q.dimension);
   run.value("lambda_max", top.value, "residual <= " + short_text(top.residual));
   run.value("lambda_min", bottom.value, "residual <= " + short_text(bottom.residual));
   run.json()["residual_max"] = top.residual;
   run.json()["residual_min"] = bottom.residual;
-  report_estimate(run, "trace", trace(q));
-  report_estimate(run, "frobenius", frobenius_norm(q));
+  if (with_moments) {
+    report_estimate(run, "trace", trace(q));
+    report_estimate(run, "frobenius", frobenius_norm(q));
+  }
   if (const auto value = log_det(q)) {
     report_estimate(run, "log_det", *value);
   } else {
@@ -105,6 +108,28 @@ void report_quadrature(Run& run, const SpectralQuadrature& q) {
   }
   run.json()["nodes"] = std::move(nodes);
   run.json()["weights"] = std::move(weights);
+}
+
+void report_diagonal(const Spectrum& options, Run& run, const LinearOperator& op) {
+  const auto d = estimate_diagonal(op, {.samples = options.samples,
+                                        .tolerance = options.trace_tolerance,
+                                        .exact = options.exact,
+                                        .seed = run.common.seed});
+  const bool known = d.exact || d.samples > 1;
+  report_estimate(run, "trace", {d.trace, known ? std::optional(d.trace_se) : std::nullopt});
+  report_estimate(run, "frobenius",
+                  {d.frobenius, known ? std::optional(d.frobenius_se) : std::nullopt});
+  run.value("samples", d.samples, d.exact ? "products with unit vectors" : "probes");
+  const Tensor errors = d.diagonal_se.to(at::kDouble).contiguous();
+  const double* first = errors.const_data_ptr<double>();
+  run.json()["diagonal_se"] =
+      known ? Json(std::vector<double>(first, first + errors.numel())) : Json();
+  if (run.common.out.empty()) return;
+  std::vector<io::Array> arrays{io::to_array("diagonal", d.diagonal)};
+  if (known && !run.common.out.ends_with(".npy")) {
+    arrays.push_back(io::to_array("diagonal_se", d.diagonal_se));
+  }
+  io::write_arrays(run.common.out, arrays, {.force = run.common.force});
 }
 
 void draw(const std::string& path, const SpectralQuadrature& q, const SpectralDensity& d,
@@ -155,7 +180,7 @@ void report_top(const Spectrum& options, Run& run, const LinearOperator& op) {
 }  // namespace
 
 void Spectrum::run(Run& run) const {
-  if (!run.common.out.empty() && !run.common.out.ends_with(".npz")) {
+  if (!diagonal && !run.common.out.empty() && !run.common.out.ends_with(".npz")) {
     throw UsageError("--out", "a name that ends in .npz", run.common.out);
   }
   for (const auto& target : {run.common.out, density, vectors}) {
@@ -165,6 +190,10 @@ void Spectrum::run(Run& run) const {
 
   const auto op =
       matrix.empty() ? load_curvature_operator(*this, run) : load_matrix_operator(matrix, run);
+  if (exact && op->rows() > kExactDiagonalLimit) {
+    throw InvalidArgument("--exact", "an order of at most " + std::to_string(kExactDiagonalLimit),
+                          std::to_string(op->rows()));
+  }
   if (top > op->rows()) {
     throw InvalidArgument("--top", "at most " + std::to_string(op->rows()), std::to_string(top));
   }
@@ -180,7 +209,7 @@ void Spectrum::run(Run& run) const {
              "without stored vectors converged eigenvalues appear more than once: read the "
              "density, not single nodes");
   }
-  report_quadrature(run, q);
+  report_quadrature(run, q, !diagonal);  // the diagonal's probes know them better
   if (!density.empty() || !plot.empty()) {
     const auto curve =
         spectral_density(q, {.points = points, .kappa = kappa, .log_scale = log_scale});
@@ -192,7 +221,11 @@ void Spectrum::run(Run& run) const {
     }
     if (!plot.empty()) draw(plot, q, curve, log_scale, run.common.force);
   }
-  if (!run.common.out.empty()) write_curvature_suite(run.common.out, q, run.common.force);
+  if (diagonal) {
+    report_diagonal(*this, run, *op);
+  } else if (!run.common.out.empty()) {
+    write_curvature_suite(run.common.out, q, run.common.force);
+  }
   if (top > 0) report_top(*this, run, *op);
 }
 

@@ -27,6 +27,9 @@ struct Spectrum {
   double kappa = 0, tolerance = 0;
   int64_t points = 1024, top = 0;
   bool log_scale = false;
+  bool diagonal = false, exact = false;
+  int64_t samples = 64;
+  double trace_tolerance = 0;
 
   void declare(Options& options) {
     options.option("--matrix", matrix, "FILE",
@@ -68,8 +71,20 @@ struct Spectrum {
                 "residual / |eigenvalue| for --top [1.5e-8 in float64, 3.5e-4 in float32]")
         .at_least(0);
     options.option("--vectors", vectors, "FILE", "write the eigenvectors of --top, [K, P]");
+    options.flag("--diagonal", diagonal,
+                 "estimate the diagonal too, with trace and Frobenius norm from the same probes; "
+                 "--out gets diagonal and diagonal_se");
+    options.option("--samples", samples, "S", "probes of --diagonal, at most").at_least(1);
+    options
+        .option("--trace-tolerance", trace_tolerance, "TOL",
+                "stop --diagonal once the trace's standard error is TOL of it; 0: take all")
+        .at_least(0);
+    options.flag("--exact", exact,
+                 "--diagonal by a product with every unit vector (order <= 4096)");
     options.option("--plot", plot, "FILE", "draw the density and the nodes (.svg, .png)");
-    options.output_file("nodes and weights as the Deep Curvature Suite's .npz (eigvals, gammas)");
+    options.output_file(
+        "nodes and weights as the Deep Curvature Suite's .npz (eigvals, gammas); --diagonal's "
+        "arrays");
   }
   void check() const {
     if (matrix.empty() && task.data.empty()) {
@@ -83,6 +98,7 @@ struct Spectrum {
       throw UsageError("--operator noise", "--batch B beside it", "none");
     }
     if (!vectors.empty() && top == 0) throw UsageError("--vectors", "--top K beside it", "none");
+    if (exact && !diagonal) throw UsageError("--exact", "--diagonal beside it", "none");
     if (kappa != 0 && kappa <= 1) throw UsageError("--kappa", "a number > 1", "at most 1");
   }
   void run(Run& run) const;

@@ -287,6 +287,13 @@ void AdaHessian::backward(const Pass& pass) {
   seconds_ += timer.seconds();
 }
 
+Tensor AdaHessian::probe(uint64_t seed, int64_t t, int64_t sample, size_t place,
+                         const Tensor& parameter) {
+  RandomStream random(seed ^ stream_id("adahessian/step", static_cast<uint64_t>(t)),
+                      stream_id("adahessian/probe", (static_cast<uint64_t>(sample) << 32) | place));
+  return random.rademacher(parameter.sizes(), parameter.options().requires_grad(false));
+}
+
 void AdaHessian::add_products(const Pass& pass, const std::vector<Tensor>& gradients,
                               const std::vector<Tensor>& parameters) {
   const int64_t t = now();
@@ -296,10 +303,7 @@ void AdaHessian::add_products(const Pass& pass, const std::vector<Tensor>& gradi
   for (int64_t s = 0; s < probes; ++s) {
     std::vector<Tensor> z;
     for (size_t i = 0; i < parameters.size(); ++i) {
-      RandomStream random(schedule_.seed ^ stream_id("adahessian/step", static_cast<uint64_t>(t)),
-                          stream_id("adahessian/probe", (static_cast<uint64_t>(s) << 32) | i));
-      z.push_back(
-          random.rademacher(parameters[i].sizes(), parameters[i].options().requires_grad(false)));
+      z.push_back(probe(schedule_.seed, t, s, i, parameters[i]));
     }
     std::vector<Tensor> h = products(pass, gradients, parameters, z, s + 1 == probes);
     const at::NoGradGuard no_graph;

@@ -92,6 +92,9 @@ class AdaHessian : public Optimizer {
                       dist::ProcessGroup* group = nullptr);
 
   using Optimizer::backward;
+  /// The signs [like parameter] of probe `sample` of step t (from 1) for the parameter at `place`.
+  static Tensor probe(uint64_t seed, int64_t t, int64_t sample, size_t place,
+                      const Tensor& parameter);
   /// Adds the gradient to the parameters' and, where this step looks at the Hessian, H z to its
   /// sums (with the same z for all micro-batches of a step). Throws InvalidArgument where the loss
   /// has no graph, Unsupported naming an operation that cannot be differentiated twice.

@@ -37,8 +37,8 @@ struct DiagonalOptions {
 inline constexpr int64_t kExactDiagonalLimit = 4096;
 
 struct OperatorDiagonal {
-  Tensor diagonal, diagonal_se;        // [n]; errors 0 where exact, NaN for one sample
-  Tensor block_means, block_means_se;  // [blocks]; undefined where none were asked for
+  Tensor diagonal = {}, diagonal_se = {};        // [n]; errors 0 where exact, NaN for one sample
+  Tensor block_means = {}, block_means_se = {};  // [blocks]; undefined where none were asked for
   double trace = 0, trace_se = 0;
   double frobenius = 0, frobenius_se = 0;  // |A|_F
   int64_t samples = 0;                     // taken

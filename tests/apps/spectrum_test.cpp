@@ -97,6 +97,29 @@ TEST_F(SpectrumCommand, ReportsWhatTheDenseSolverFinds) {
   EXPECT_EQ(ritz::read_curvature_suite(path("s.npz")).probes.size(), 3u);
 }
 
+TEST_F(SpectrumCommand, DiagonalComesWithItsErrors) {
+  const auto A = symmetric(60);
+  write("A.npy", A);
+  const auto out = run("--matrix " + path("A.npy") +
+                       " --steps 5 --diagonal --samples 200 --json - --out " + path("d.npz"));
+  ASSERT_EQ(out.code, 0) << out.output;
+  const auto json = Json::parse(out.output);
+  EXPECT_EQ(json["samples"], 200);
+  EXPECT_EQ(json["diagonal_se"].size(), 60u);
+  EXPECT_NEAR(json["trace"], A.trace().item<double>(), 5 * json["trace_se"].get<double>());
+  EXPECT_NEAR(json["frobenius"], A.norm().item<double>(), 5 * json["frobenius_se"].get<double>());
+  const auto d = ritz::io::to_tensor(ritz::io::read_array(path("d.npz:diagonal")));
+  const auto se = ritz::io::to_tensor(ritz::io::read_array(path("d.npz:diagonal_se")));
+  EXPECT_TRUE(((d - A.diag()).abs() < 5 * se).all().item<bool>());
+
+  const auto exact = run("--matrix " + path("A.npy") +
+                         " --steps 5 --diagonal --exact --json - --out " + path("d.npy"));
+  ASSERT_EQ(exact.code, 0) << exact.output;
+  EXPECT_TRUE(at::equal(ritz::io::to_tensor(ritz::io::read_array(path("d.npy"))), A.diag()));
+  EXPECT_NEAR(Json::parse(exact.output)["trace"], A.trace().item<double>(), 1e-12);
+  EXPECT_EQ(run("--matrix " + path("A.npy") + " --exact").code, 2);
+}
+
 TEST_F(SpectrumCommand, OneProbeHasNoErrorsAndPositiveSpectraALogDeterminant) {
   const auto d = torch::linspace(1, 2, 30, torch::kDouble);
   write("A.npy", torch::diag(d));

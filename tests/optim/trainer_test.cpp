@@ -131,7 +131,7 @@ TEST_P(EachOptimizer, StoppedAndResumedEqualsUninterrupted) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Trainer, EachOptimizer,
-                         testing::Values("sgd", "adam", "adamw", "adagrad", "lamb"),
+                         testing::Values("sgd", "adam", "adamw", "adagrad", "lamb", "adahessian"),
                          [](const auto& info) { return info.param; });
 
 // Killed in step 14 with checkpoints at 5 and 10: the logs hold rows beyond the checkpoint.

@@ -1,0 +1,124 @@
+// ritz's side of bench/peers/adahessian_peers.py: the same steps of AdaHessian on the same weights,
+// batch and probes as the peer's.
+//
+//     adahessian_peer_bench prepare FOLDER resnet|transformer STEPS   writes weights, batch, probes
+//     adahessian_peer_bench run FOLDER resnet|transformer STEPS F THREADS
+//
+// `run` answers with one line of JSON (seconds of each step; the peak of memory above the started
+// program's) and leaves the weights it reached in FOLDER/ritz.safetensors.
+#include <torch/types.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "ritz/base/random.h"
+#include "ritz/base/threads.h"
+#include "ritz/base/timer.h"
+#include "ritz/io/array_file.h"
+#include "ritz/io/tensor.h"
+#include "ritz/nn/models.h"
+#include "ritz/nn/network_file.h"
+#include "ritz/optim/adahessian.h"
+
+namespace {
+
+using nlohmann::json;
+using ritz::Tensor;
+
+ritz::nn::Network network_of(const std::string& kind) {
+  return ritz::nn::make_network(kind == "resnet" ? "resnet:20" : "transformer:4x128",
+                                {.input_shape = {3, 32, 32}, .outputs = 10, .seed = 1});
+}
+
+void write(const std::string& path, const Tensor& x) {
+  ritz::io::write_arrays(path, {ritz::io::to_array("", x.contiguous())}, {.force = true});
+}
+Tensor read(const std::string& path) {
+  return ritz::io::to_tensor(ritz::io::read_array(path)).clone();
+}
+
+void prepare(const std::string& folder, const std::string& kind, int64_t steps) {
+  const auto network = network_of(kind);
+  ritz::nn::save_network(network, folder + "/weights.safetensors", {}, true);
+  ritz::RandomStream random(2, ritz::stream_id("peers/data"));
+  write(folder + "/inputs.npy", random.normal({128, 3, 32, 32}, at::kFloat));
+  write(folder + "/targets.npy", random.integers({128}, 0, 10));
+  std::vector<Tensor> probes;  // those that AdaHessian will draw
+  for (int64_t t = 1; t <= steps; ++t) {
+    const auto parameters = network.parameter_values();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const Tensor z = ritz::optim::AdaHessian::probe(0, t, 0, i, parameters[i]);
+      probes.push_back(z.to(at::kChar).flatten());
+    }
+  }
+  write(folder + "/probes.npy", at::cat(probes).view({steps, -1}));
+  json names = json::array();
+  for (const auto& [name, value] : network.parameters) names.push_back(name);
+  std::ofstream(folder + "/parameters.json") << names << '\n';
+}
+
+// Kilobytes from /proc/self/status.
+int64_t status(const std::string& key) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(key)) return std::stoll(line.substr(key.size() + 1));
+  }
+  return 0;
+}
+
+void run(const std::string& folder, const std::string& kind, int64_t steps, int64_t f,
+         int threads) {
+  ritz::set_threads(threads);
+  const auto network = network_of(kind);
+  ritz::nn::load_checkpoint(network, folder + "/weights.safetensors");
+  const ritz::nn::ModeGuard training(network, true);
+  const Tensor inputs = read(folder + "/inputs.npy"), targets = read(folder + "/targets.npy");
+  const ritz::nn::Loss loss;
+  // No averaging: the peer has none. Decay, eps and rates as the peer is given them.
+  ritz::optim::AdaHessian optimizer(
+      network.parameter_values(),
+      {.lr = 0.05, .eps = 1e-4, .block = {ritz::optim::HessianBlock::Rule::none}},
+      {.f = f, .warmup = 0, .hold = true});
+  loss(network.forward(inputs.narrow(0, 0, 2)), targets.narrow(0, 0, 2))
+      .backward();  // loads what loads on first use
+  optimizer.zero_grad();
+  ritz::nn::load_checkpoint(network, folder + "/weights.safetensors");
+  std::ofstream("/proc/self/clear_refs") << 5;  // the peak counts from here
+  const int64_t started = status("VmRSS:");
+  json seconds = json::array();
+  for (int64_t t = 0; t < steps; ++t) {
+    const ritz::Timer timer;
+    optimizer.zero_grad();
+    optimizer.backward(loss(network.forward(inputs), targets));
+    optimizer.step();
+    seconds.push_back(timer.seconds());
+  }
+  std::cout << json{{"seconds", seconds}, {"peak_kb", status("VmHWM:") - started}} << std::endl;
+  ritz::nn::save_network(network, folder + "/ritz.safetensors", {}, true);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  try {
+    if (words.size() == 4 && words[0] == "prepare") {
+      prepare(words[1], words[2], std::stoll(words[3]));
+      return 0;
+    }
+    if (words.size() == 6 && words[0] == "run") {
+      run(words[1], words[2], std::stoll(words[3]), std::stoll(words[4]), std::stoi(words[5]));
+      return 0;
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "adahessian_peer_bench: %s\n", error.what());
+    return 1;
+  }
+  std::fputs(
+      "usage: adahessian_peer_bench prepare FOLDER resnet|transformer STEPS | run FOLDER "
+      "resnet|transformer STEPS F THREADS\n",
+      stderr);
+  return 2;
+}

@@ -4,10 +4,12 @@
 #include <tuple>
 
 #include "apps/ritz/commands/completion.h"
+#include "apps/ritz/commands/coreset.h"
 #include "apps/ritz/commands/data_convert.h"
 #include "apps/ritz/commands/data_fashion_mnist.h"
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
+#include "apps/ritz/commands/data_make_rows.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -17,7 +19,10 @@ namespace ritz::app {
 
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
-               Train, Spectrum, SpectrumScaling, Study, Completion>;
+               MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
+               MakeLegendreRows,
+               MakeRobustRegression,  //
+               Train, Spectrum, SpectrumScaling, Coreset, CoresetMerge, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

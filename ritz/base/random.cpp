@@ -1,12 +1,12 @@
 #include "ritz/base/random.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <numeric>
 #include <unordered_map>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/parallel.h"
 #include "ritz/base/philox.h"
 
 namespace ritz {
@@ -34,7 +34,7 @@ uint64_t fill_groups(const PhiloxStream& from, T* out, int64_t n, int64_t per_gr
                      const Fill& fill) {
   const int64_t groups = (n + per_group - 1) / per_group;
   const int64_t grain = std::max<int64_t>(1, 65536 / per_group);
-  at::parallel_for(0, groups, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, groups, grain, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * per_group;
     fill(from.at(begin), out + first, std::min(end * per_group, n) - first);
   });

@@ -1,9 +1,9 @@
 #include "ritz/krylov/detail/columns.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/parallel.h"
 #include "ritz/krylov/detail/vectors.h"
 
 namespace ritz::detail {
@@ -38,7 +38,7 @@ Scalars dots(const Tensor& x, const Tensor& y) {
   const Real* b = y.const_data_ptr<Real>();
   const int64_t n = x.size(0), k = x.size(1), parts = (n + kRows - 1) / kRows;
   std::vector<double> partial(static_cast<size_t>(parts * k), 0);
-  at::parallel_for(0, parts, 4, [&](int64_t first, int64_t last) {
+  parallel_for(0, parts, 4, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
       dots(a, b, p * kRows, std::min(n, (p + 1) * kRows), k, partial.data() + p * k);
     }

@@ -1,8 +1,8 @@
 #include "ritz/krylov/detail/orthogonalise.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
+#include "ritz/base/parallel.h"
 #include "ritz/krylov/detail/slab_kernels.h"
 
 namespace ritz::detail {
@@ -96,7 +96,7 @@ Orthogonalised orthogonalise(const Tensor& basis, const Tensor& recent, const Te
   // subtracts.
   for (int sweep = 0; sweep <= passes; ++sweep) {
     std::fill(partial.begin(), partial.end(), 0.0);
-    at::parallel_for(0, chunks, grain, [&](int64_t first, int64_t last) {
+    parallel_for(0, chunks, grain, [&](int64_t first, int64_t last) {
       SlabBuffer buffer;
       for (int64_t c = first; c < last; ++c) {
         double* found = partial.data() + c * (total + 1);

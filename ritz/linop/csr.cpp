@@ -1,9 +1,9 @@
 #include "ritz/linop/csr.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/parallel.h"
 
 namespace ritz {
 namespace {
@@ -46,7 +46,7 @@ void multiply(const Tensor& pointers, const Tensor& columns, const Tensor& value
   const Scalar* x = X.const_data_ptr<Scalar>();
   Scalar* y = Y.mutable_data_ptr<Scalar>();
   const int64_t k = X.size(1);
-  at::parallel_for(0, Y.size(0), 1024, [&](int64_t begin, int64_t end) {
+  parallel_for(0, Y.size(0), 1024, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (k == 1) {
         Scalar sum(0);

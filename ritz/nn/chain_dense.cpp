@@ -1,5 +1,7 @@
 #include <torch/types.h>
 
+#include <utility>
+
 #include "ritz/base/gemm.h"
 #include "ritz/nn/detail/chain_step.h"
 
@@ -9,7 +11,8 @@ namespace {
 // y = x W^T + b, x [n, ..., in] as rows [r, in]; W [out, in].
 class Linear final : public Step {
  public:
-  explicit Linear(std::shared_ptr<Weights> weights) : weights_(std::move(weights)) {}
+  Linear(std::shared_ptr<Weights> weights, int64_t lane)
+      : weights_(std::move(weights)), lane_(lane) {}
   bool has_parameters() const override { return true; }
   void kept(std::vector<Tensor>& tensors) const override {
     tensors.insert(tensors.end(), {x_, dy_});
@@ -24,70 +27,77 @@ class Linear final : public Step {
   Tensor backward(Tensor dy, bool wanted) override {
     dy_ = rows(dy);
     if (weights_->wants_gradient()) {
-      weights_->gradient().add_(gemm(dy_.t(), x_));
-      weights_->bias_gradient().add_(dy_.sum(0));
+      gemm_into(weights_->gradient(lane_), dy_.t(), x_, true);
+      weights_->bias_gradient(lane_).add_(dy_.sum(0));
     }
     return wanted ? shaped(gemm(dy_, weights_->value()), dy.size(0)) : Tensor();
   }
 
-  // R y = R x W^T + x V^T + V b, all of x V^T in one product.
+  // R y = x V^T + V b + R x W^T, all of x V^T in one product.
   Tensor forward_tangent(Tensor Rx, const Block& block) override {
     const auto& V = weights_->tangent();
-    Tensor bias = weights_->bias_tangent();
+    const auto& bias = weights_->bias_tangent();
     const int64_t k = block.k, r = x_.size(0), out = V.size(1);
-    if (bias.defined()) bias = bias.reshape({k * out});
-    const auto xV = gemm_nt(x_, V.reshape({k * out, -1}), bias).view({r, k, out}).transpose(0, 1);
-    if (!Rx.defined()) return shaped(xV.reshape({k * r, out}), k * r / per_sample());
-    Rx = rows(Rx);
-    if (block.second_order) Rx_ = Rx;
-    auto y = gemm_nt(Rx, weights_->value());
-    y.view({k, r, out}).add_(xV);
-    return shaped(y, k * r / per_sample());
+    const auto Ry = at::empty({r, k, out}, x_.options());
+    const auto V_t = V.reshape({k * out, -1}).t();
+    if (bias.defined()) {
+      gemm_into(Ry.view({r, k * out}), x_, V_t, bias.reshape({k * out}));
+    } else {
+      gemm_into(Ry.view({r, k * out}), x_, V_t);
+    }
+    if (Rx.defined()) {
+      Rx = tangent_rows(Rx);
+      gemm_into(Ry.view({r * k, out}), Rx.view({r * k, -1}), weights_->value().t(), true);
+      if (block.second_order) Rx_ = Rx;
+    }
+    return tangents(Ry);
   }
 
   // R dw = R dy^T x + dy^T R x;  R dx = R dy W + dy V.
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override {
     const auto& W = weights_->value();
+    const auto& V = weights_->tangent();
+    const auto& product = weights_->product(lane_);
     const int64_t k = block.k, r = x_.size(0), out = W.size(0), in = W.size(1);
-    const auto n = Rdy.size(0);
-    Rdy = rows(Rdy);
-    const auto Rdy_t = at::empty({k, out, r}, Rdy.options());
-    for (int64_t j = 0; j < k; ++j)  // copying a matrix at a time, libtorch transposes in tiles
-      Rdy_t[j].copy_(Rdy.narrow(0, j * r, r).t());
-    weights_->product().view({k * out, in}).add_(gemm(Rdy_t.view({k * out, r}), x_));
-    if (weights_->wants_bias_product()) weights_->bias_product().add_(Rdy.view({k, r, out}).sum(1));
+    Rdy = tangent_rows(Rdy);
+    gemm_into(product.view({k * out, in}), Rdy.view({r, k * out}).t(), x_, true);
+    if (weights_->wants_bias_product()) weights_->bias_product(lane_).add_(Rdy.sum(0));
     if (block.second_order && Rx_.defined()) {
-      const auto dy_t = dy_.t().contiguous();
-      const auto Rx = Rx_.view({k, r, in});
-      for (int64_t j = 0; j < k; ++j) weights_->product()[j].add_(gemm(dy_t, Rx[j]));
+      for (int64_t j = 0; j < k; ++j) gemm_into(product[j], dy_.t(), Rx_.select(1, j), true);
       Rx_ = Tensor();
     }
     if (!wanted) return {};
-    auto Rdx = gemm(Rdy, W);
-    if (block.second_order) {
-      const auto V = weights_->tangent().transpose(0, 1).reshape({out, k * in});
-      Rdx.view({k, r, in}).add_(gemm(dy_, V).view({r, k, in}).transpose(0, 1));
-    }
-    return shaped(Rdx, n);
+    const auto Rdx = at::empty({r, k, in}, x_.options());
+    gemm_into(Rdx.view({r * k, in}), Rdy.view({r * k, out}), W);
+    if (block.second_order)
+      for (int64_t j = 0; j < k; ++j) gemm_into(Rdx.select(1, j), dy_, V[j], true);
+    return tangents(Rdx);
   }
 
  private:
   static Tensor rows(const Tensor& t) { return t.reshape({-1, t.size(-1)}); }
-  int64_t per_sample() const {
-    int64_t count = 1;
-    for (const auto size : lead_) count *= size;
-    return count;
-  }
   Tensor shaped(const Tensor& t, int64_t samples) const {
     std::vector<int64_t> shape{samples};
     shape.insert(shape.end(), lead_.begin(), lead_.end());
     shape.push_back(t.size(-1));
     return t.view(shape);
   }
+  // [k, n, ..., features] -> [r, k, features], contiguous: a view of what a linear step made.
+  static Tensor tangent_rows(const Tensor& t) {
+    return t.movedim(0, -2).reshape({-1, t.size(0), t.size(-1)}).contiguous();
+  }
+  // [r, k, features] -> [k, n, ..., features]
+  Tensor tangents(const Tensor& t) const {
+    std::vector<int64_t> shape{-1};
+    shape.insert(shape.end(), lead_.begin(), lead_.end());
+    shape.insert(shape.end(), {t.size(1), t.size(2)});
+    return t.view(shape).movedim(-2, 0);
+  }
 
   std::shared_ptr<Weights> weights_;
+  int64_t lane_;
   std::vector<int64_t> lead_;  // dimensions of a sample before the last
-  Tensor x_, dy_, Rx_;
+  Tensor x_, dy_, Rx_;         // rows [r, ...], r = n times the dimensions before the last
 };
 
 // y = W * x + b, x [n, in, h, w]. Channels-last throughout: oneDNN then reorders nothing and
@@ -95,8 +105,9 @@ class Linear final : public Step {
 // transposition.
 class Conv final : public Step {
  public:
-  Conv(std::shared_ptr<Weights> weights, const Conv2dStage& stage)
+  Conv(std::shared_ptr<Weights> weights, const Conv2dStage& stage, int64_t lane)
       : weights_(std::move(weights)),
+        lane_(lane),
         stride_(2, stage.stride),
         padding_(2, stage.padding),
         dilation_(2, stage.dilation),
@@ -114,8 +125,8 @@ class Conv final : public Step {
   Tensor backward(Tensor dy, bool wanted) override {
     dy_ = channels_last(dy);
     if (weights_->wants_gradient()) {
-      weights_->gradient().add_(weight_gradient(dy_, x_));
-      weights_->bias_gradient().add_(dy_.sum({0, 2, 3}));
+      weights_->gradient(lane_).add_(weight_gradient(dy_, x_));
+      weights_->bias_gradient(lane_).add_(dy_.sum({0, 2, 3}));
     }
     return wanted ? input_gradient(dy_, x_, weights_->value()) : Tensor();
   }
@@ -127,23 +138,23 @@ class Conv final : public Step {
     std::vector<Tensor> parts;
     for (int64_t j = 0; j < k; ++j)
       parts.push_back(convolve(x_, V[j], bias.defined() ? bias[j] : Tensor()));
-    auto xV = k == 1 ? parts[0] : at::cat(parts);
-    if (!Rx.defined()) return xV;
-    Rx = channels_last(Rx);
+    auto xV = k == 1 ? std::exchange(parts[0], {}) : at::cat(parts);
+    if (!Rx.defined()) return unstacked(xV, k);
+    Rx = channels_last(stacked(Rx));
     if (block.second_order) Rx_ = Rx;
-    return sum(convolve(Rx, weights_->value(), {}), std::move(xV));
+    return unstacked(sum(convolve(Rx, weights_->value(), {}), std::move(xV)), k);
   }
 
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override {
     const int64_t k = block.k, n = x_.size(0);
-    Rdy = channels_last(Rdy);
+    Rdy = channels_last(stacked(Rdy));
     for (int64_t j = 0; j < k; ++j)
-      weights_->product()[j].add_(weight_gradient(Rdy.narrow(0, j * n, n), x_));
+      weights_->product(lane_)[j].add_(weight_gradient(Rdy.narrow(0, j * n, n), x_));
     if (weights_->wants_bias_product())
-      weights_->bias_product().add_(Rdy.sum({2, 3}).view({k, n, -1}).sum(1));
+      weights_->bias_product(lane_).add_(Rdy.sum({2, 3}).view({k, n, -1}).sum(1));
     if (block.second_order && Rx_.defined()) {
       for (int64_t j = 0; j < k; ++j)
-        weights_->product()[j].add_(weight_gradient(dy_, Rx_.narrow(0, j * n, n)));
+        weights_->product(lane_)[j].add_(weight_gradient(dy_, Rx_.narrow(0, j * n, n)));
       Rx_ = Tensor();
     }
     if (!wanted) return {};
@@ -151,7 +162,7 @@ class Conv final : public Step {
     if (block.second_order)
       for (int64_t j = 0; j < k; ++j)
         Rdx.narrow(0, j * n, n).add_(input_gradient(dy_, x_, weights_->tangent()[j]));
-    return Rdx;
+    return unstacked(Rdx, k);
   }
 
  private:
@@ -174,6 +185,7 @@ class Conv final : public Step {
   }
 
   std::shared_ptr<Weights> weights_;
+  int64_t lane_;
   std::vector<int64_t> stride_, padding_, dilation_;
   int64_t groups_;
   Tensor x_, dy_, Rx_;
@@ -182,7 +194,8 @@ class Conv final : public Step {
 // y = s x + t over channels, dimension 1: an affine with no dense step before it.
 class Scale final : public Step {
  public:
-  explicit Scale(std::shared_ptr<Weights> weights) : weights_(std::move(weights)) {}
+  Scale(std::shared_ptr<Weights> weights, int64_t lane)
+      : weights_(std::move(weights)), lane_(lane) {}
   bool has_parameters() const override { return true; }
   void kept(std::vector<Tensor>& tensors) const override {
     tensors.insert(tensors.end(), {x_, dy_});
@@ -202,51 +215,47 @@ class Scale final : public Step {
       if (block.second_order) Rx_ = Rx;
       y = Rx * channels(weights_->value());
     }
-    if (weights_->tangent().defined()) y = sum(y, flat(x_ * samples(weights_->tangent())));
+    if (weights_->tangent().defined()) y = sum(y, x_ * of_tangents(weights_->tangent()));
     if (!weights_->bias_tangent().defined()) return y;
-    if (!y.defined()) y = at::zeros_like(flat(x_.unsqueeze(0).expand(stacked(block.k))));
-    unstacked(y, block.k).add_(samples(weights_->bias_tangent()));
-    return y;
+    if (!y.defined()) {
+      auto shape = x_.sizes().vec();
+      shape.insert(shape.begin(), block.k);
+      y = at::zeros(shape, x_.options());
+    }
+    return y.add_(of_tangents(weights_->bias_tangent()));
   }
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override {
-    const auto by_tangent = unstacked(Rdy, block.k);
-    weights_->product().add_(channel_sums(by_tangent * x_));
-    weights_->bias_product().add_(channel_sums(by_tangent));
+    weights_->product(lane_).add_(channel_sums(Rdy * x_));
+    weights_->bias_product(lane_).add_(channel_sums(Rdy));
     if (block.second_order && Rx_.defined()) {
-      weights_->product().add_(channel_sums(unstacked(Rx_, block.k) * dy_));
+      weights_->product(lane_).add_(channel_sums(Rx_ * dy_));
       Rx_ = Tensor();
     }
     if (!wanted) return {};
     auto Rdx = Rdy * channels(weights_->value());
     if (block.second_order && weights_->tangent().defined())
-      unstacked(Rdx, block.k).addcmul_(dy_, samples(weights_->tangent()));
+      Rdx.addcmul_(dy_, of_tangents(weights_->tangent()));
     return Rdx;
   }
 
  private:
-  Tensor channels(const Tensor& t) const {  // [c] beside [n, c, ...]
+  Tensor channels(const Tensor& t) const {  // [c] beside [..., n, c, ...]
     auto shape = std::vector<int64_t>(x_.dim(), 1);
     shape[1] = t.size(0);
     return t.view(shape);
   }
-  Tensor samples(const Tensor& t) const {  // [k, c] beside [k, n, c, ...]
+  Tensor of_tangents(const Tensor& t) const {  // [k, c] beside [k, n, c, ...]
     auto shape = std::vector<int64_t>(x_.dim() + 1, 1);
     shape[0] = t.size(0);
     shape[2] = t.size(1);
     return t.reshape(shape);
   }
-  std::vector<int64_t> stacked(int64_t k) const {
-    auto shape = x_.sizes().vec();
-    shape.insert(shape.begin(), k);
-    return shape;
-  }
-  static Tensor unstacked(const Tensor& t, int64_t k) { return t.unflatten(0, {k, t.size(0) / k}); }
-  static Tensor flat(const Tensor& t) { return t.flatten(0, 1); }
   static Tensor channel_sums(const Tensor& t) {  // [k, n, c, ...] -> [k, c]
     return (t.dim() > 3 ? t.flatten(3).sum(3) : t).sum(1);
   }
 
   std::shared_ptr<Weights> weights_;
+  int64_t lane_;
   Tensor x_, dy_, Rx_;
 };
 
@@ -256,14 +265,15 @@ Tensor channels_last(const Tensor& x) {
   return x.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-std::unique_ptr<Step> linear_step(std::shared_ptr<Weights> weights) {
-  return std::make_unique<Linear>(std::move(weights));
+std::unique_ptr<Step> linear_step(std::shared_ptr<Weights> weights, int64_t lane) {
+  return std::make_unique<Linear>(std::move(weights), lane);
 }
-std::unique_ptr<Step> conv_step(std::shared_ptr<Weights> weights, const Conv2dStage& stage) {
-  return std::make_unique<Conv>(std::move(weights), stage);
+std::unique_ptr<Step> conv_step(std::shared_ptr<Weights> weights, const Conv2dStage& stage,
+                                int64_t lane) {
+  return std::make_unique<Conv>(std::move(weights), stage, lane);
 }
-std::unique_ptr<Step> scale_step(std::shared_ptr<Weights> weights) {
-  return std::make_unique<Scale>(std::move(weights));
+std::unique_ptr<Step> scale_step(std::shared_ptr<Weights> weights, int64_t lane) {
+  return std::make_unique<Scale>(std::move(weights), lane);
 }
 
 }  // namespace ritz::nn::detail

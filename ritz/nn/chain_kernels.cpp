@@ -1,8 +1,10 @@
 #include "ritz/nn/detail/chain_kernels.h"
 
+#include <ATen/ThreadLocalState.h>
 #include <torch/types.h>
 
 #include "ritz/base/error.h"
+#include "ritz/base/parallel.h"
 #include "ritz/nn/detail/chain_step.h"
 
 namespace ritz::nn::detail {
@@ -66,8 +68,9 @@ class Builder {
     }
   }
 
-  Sequence build(int64_t input_dim) {
+  Sequence build(int64_t input_dim, int64_t lane) {
     next_ = 0;
+    lane_ = lane;
     return sequence(*network_.chain, input_dim);
   }
   const std::vector<std::shared_ptr<Weights>>& weights() const { return weights_; }
@@ -84,16 +87,17 @@ class Builder {
                      // Dimension 1 is the channels' only where a sample is a vector.
                      if (dim != 2) affine = nullptr;
                      steps.add(linear_step(
-                         dense(s.weight, s.bias, affine, at::MemoryFormat::Contiguous)));
+                         dense(s.weight, s.bias, affine, at::MemoryFormat::Contiguous), lane_));
                      i += affine != nullptr;
                    },
                    [&](const Conv2dStage& s) {
-                     steps.add(conv_step(
-                         dense(s.weight, s.bias, affine, at::MemoryFormat::ChannelsLast), s));
+                     steps.add(
+                         conv_step(dense(s.weight, s.bias, affine, at::MemoryFormat::ChannelsLast),
+                                   s, lane_));
                      i += affine != nullptr;
                    },
                    [&](const ChannelAffineStage& s) {
-                     steps.add(scale_step(dense(-1, -1, &s, at::MemoryFormat::Contiguous)));
+                     steps.add(scale_step(dense(-1, -1, &s, at::MemoryFormat::Contiguous), lane_));
                    },
                    [&](const ActivationStage& s) {
                      if (s.kind != Activation::identity) steps.add(activation_step(s.kind));
@@ -151,6 +155,7 @@ class Builder {
   std::vector<ParameterPlace> places_;
   std::vector<std::shared_ptr<Weights>> weights_;
   size_t next_ = 0;
+  int64_t lane_ = 0;
 };
 
 // The largest activation of one sample, in numbers, the input aside.
@@ -172,6 +177,14 @@ int64_t block_numbers(const Tensor& inputs) {
   return inputs.is_cpu() ? 1 << 19 : 1 << 26;
 }
 
+// On the CPU a batch is dealt to lanes that run side by side, each on one thread: that keeps all
+// steps of a lane in its core's cache and every thread at work, where sharing out the single
+// operations leaves what is not a product to one. Their number depends on the work alone, so the
+// bits do not depend on the number of threads. A lane costs sums [k, P] of its own: it must have
+// work to pay for that.
+constexpr int64_t kLaneNumbers = 1 << 17;  // of the widest activation
+constexpr int64_t kMostLanes = 8;
+
 class ChainDerivatives final : public BatchDerivatives {
  public:
   ChainDerivatives(const Network& network, const Loss& loss, const Tensor& inputs,
@@ -180,28 +193,33 @@ class ChainDerivatives final : public BatchDerivatives {
     const at::NoGradGuard no_grad;
     Builder builder(network);
     const int64_t n = inputs.size(0);
-    auto trial = builder.build(inputs.dim());
+    auto trial = builder.build(inputs.dim(), 0);
     const auto sample = inputs.narrow(0, 0, 1).clone();
     trial.forward(sample);
     width_ = widest(trial, sample);
     weights_ = builder.weights();
-    if (product == Product::hessian)
-      for (const auto& w : weights_)
-        if (w->wants_gradient()) w->start_gradient();
+    if (inputs.is_cpu()) lanes_ = std::clamp<int64_t>(n * width_ / kLaneNumbers, 1, kMostLanes);
+    const bool backward = product == Product::hessian;
+    for (const auto& w : weights_)
+      if (backward && w->wants_gradient()) w->start_gradient(lanes_);
 
-    const int64_t parts = std::max<int64_t>(1, n * width_ / block_);
-    std::vector<Tensor> outputs;
-    for (int64_t i = 0, begin = 0; i < parts; ++i) {
-      const int64_t end = n * (i + 1) / parts;
-      auto part = Part{builder.build(inputs.dim()), {}, targets.slice(0, begin, end)};
-      part.outputs = part.steps.forward(inputs.slice(0, begin, end));
-      if (product == Product::hessian)
-        part.steps.backward(loss.output_gradient(part.outputs, part.targets), false);
-      outputs.push_back(part.outputs);
-      parts_.push_back(std::move(part));
-      begin = end;
+    const int64_t parts = std::max(lanes_, n * width_ / block_);
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t begin = n * i / parts, end = n * (i + 1) / parts;
+      parts_.push_back({builder.build(inputs.dim(), i * lanes_ / parts),
+                        begin,
+                        end - begin,
+                        {},
+                        targets.slice(0, begin, end)});
     }
+    for_parts([&](Part& part) {
+      part.outputs = part.steps.forward(inputs.narrow(0, part.begin, part.size));
+      if (backward) part.steps.backward(loss.output_gradient(part.outputs, part.targets), false);
+    });
+    std::vector<Tensor> outputs;
+    for (const auto& part : parts_) outputs.push_back(part.outputs);
     outputs_ = at::cat(outputs);
+    for (const auto& w : weights_) w->finish_gradient();
   }
 
   const Tensor& outputs() const override { return outputs_; }
@@ -211,11 +229,10 @@ class ChainDerivatives final : public BatchDerivatives {
     for_groups(V.size(0), [&](int64_t first, int64_t k) {
       start(V.narrow(0, first, k), true);
       const Block block{k, true};
-      for (auto& part : parts_) {
+      for_parts([&](Part& part) {
         const auto Rz = tangents(part, block);
-        auto u = loss_.output_hessian_product(part.outputs, Rz);
-        part.steps.backward_tangent(u.flatten(0, 1), block, false);
-      }
+        part.steps.backward_tangent(loss_.output_hessian_product(part.outputs, Rz), block, false);
+      });
       finish(out.narrow(0, first, k), scale, true);
     });
   }
@@ -225,12 +242,10 @@ class ChainDerivatives final : public BatchDerivatives {
     const auto Jv = at::empty({V.size(0), outputs_.size(0), outputs_.size(1)}, outputs_.options());
     for_groups(V.size(0), [&](int64_t first, int64_t k) {
       start(V.narrow(0, first, k), false);
-      int64_t begin = 0;
-      for (auto& part : parts_) {
-        const auto n = part.outputs.size(0);
-        Jv.narrow(0, first, k).narrow(1, begin, n).copy_(tangents(part, {k, false}));
-        begin += n;
-      }
+      const auto group = Jv.narrow(0, first, k);
+      for_parts([&](Part& part) {
+        group.narrow(1, part.begin, part.size).copy_(tangents(part, {k, false}));
+      });
     });
     return Jv;
   }
@@ -238,14 +253,11 @@ class ChainDerivatives final : public BatchDerivatives {
   void add_output_products(const Tensor& W, const Tensor& out, double scale) override {
     const at::NoGradGuard no_grad;
     for_groups(W.size(0), [&](int64_t first, int64_t k) {
-      for (const auto& w : weights_) w->start_products(k);
-      int64_t begin = 0;
-      for (auto& part : parts_) {
-        const auto n = part.outputs.size(0);
-        auto u = W.narrow(0, first, k).narrow(1, begin, n).flatten(0, 1);
-        part.steps.backward_tangent(std::move(u), {k, false}, false);
-        begin += n;
-      }
+      for (const auto& w : weights_) w->start_products(k, lanes_);
+      const auto group = W.narrow(0, first, k);
+      for_parts([&](Part& part) {
+        part.steps.backward_tangent(group.narrow(1, part.begin, part.size), {k, false}, false);
+      });
       finish(out.narrow(0, first, k), scale, false);
     });
   }
@@ -253,8 +265,26 @@ class ChainDerivatives final : public BatchDerivatives {
  private:
   struct Part {
     Sequence steps;
+    int64_t begin, size;  // samples
     Tensor outputs, targets;
   };
+
+  // Visits the parts, those of different lanes at the same time.
+  template <class Visit>
+  void for_parts(const Visit& visit) {
+    const auto count = static_cast<int64_t>(parts_.size());
+    const auto run = [&](int64_t first, int64_t last) {
+      for (int64_t i = 0; i < count; ++i)
+        if (const int64_t lane = i * lanes_ / count; first <= lane && lane < last)
+          visit(parts_[static_cast<size_t>(i)]);
+    };
+    if (lanes_ == 1) return run(0, 1);  // the operations share out themselves
+    const at::ThreadLocalState state;   // gradient mode; who counts the memory
+    parallel_for(0, lanes_, 1, [&](int64_t first, int64_t last) {
+      const at::ThreadLocalStateGuard guard(state);
+      run(first, last);
+    });
+  }
 
   // As many tangents at once as keep a block within its size.
   template <class Run>
@@ -268,7 +298,7 @@ class ChainDerivatives final : public BatchDerivatives {
   void start(const Tensor& V, bool products) {
     for (const auto& w : weights_) {
       w->load_tangents(V);
-      if (products) w->start_products(V.size(0));
+      if (products) w->start_products(V.size(0), lanes_);
     }
   }
   void finish(const Tensor& out, double scale, bool second_order) const {
@@ -278,13 +308,14 @@ class ChainDerivatives final : public BatchDerivatives {
   // R z [k, n, c].
   static Tensor tangents(Part& part, const Block& block) {
     const auto Rz = part.steps.forward_tangent({}, block);
-    const auto n = part.outputs.size(0), c = part.outputs.size(1);
-    return Rz.defined() ? Rz.view({block.k, n, c})
-                        : at::zeros({block.k, n, c}, part.outputs.options());
+    return Rz.defined()
+               ? Rz
+               : at::zeros({block.k, part.size, part.outputs.size(1)}, part.outputs.options());
   }
 
   Loss loss_;
   int64_t block_;
+  int64_t lanes_ = 1;
   std::vector<std::shared_ptr<Weights>> weights_;
   std::vector<Part> parts_;
   Tensor outputs_;

@@ -14,20 +14,19 @@ class Relu final : public Step {
   void kept(std::vector<Tensor>& tensors) const override { tensors.push_back(y_); }
   Tensor forward(Tensor x) override { return y_ = at::relu(x); }
   Tensor backward(Tensor dy, bool wanted) override {
-    return wanted ? masked(std::move(dy), 1) : Tensor();
+    return wanted ? masked(std::move(dy)) : Tensor();
   }
-  Tensor forward_tangent(Tensor Rx, const Block& block) override {
-    return Rx.defined() ? masked(std::move(Rx), block.k) : Tensor();
+  Tensor forward_tangent(Tensor Rx, const Block&) override {
+    return Rx.defined() ? masked(std::move(Rx)) : Tensor();
   }
-  Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override {
-    return wanted ? masked(std::move(Rdy), block.k) : Tensor();
+  Tensor backward_tangent(Tensor Rdy, const Block&, bool wanted) override {
+    return wanted ? masked(std::move(Rdy)) : Tensor();
   }
 
  private:
-  Tensor masked(Tensor t, int64_t k) const {
+  Tensor masked(Tensor t) const {
     auto out = sole_owner(t) ? t : at::empty_like(t);
-    auto to = out.unflatten(0, {k, y_.size(0)});
-    at::threshold_backward_out(to, t.unflatten(0, {k, y_.size(0)}), y_.unsqueeze(0), 0);
+    at::threshold_backward_out(out, t, y_, 0);
     return out;
   }
 
@@ -89,24 +88,19 @@ class Smooth final : public Step {
   Tensor forward_tangent(Tensor Rx, const Block& block) override {
     if (!Rx.defined()) return {};
     if (block.second_order) Rx_ = Rx;
-    return times(slope_, std::move(Rx), block.k);
+    return Rx * slope_;
   }
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override {
     if (!wanted) return {};
-    auto Rdx = times(slope_, std::move(Rdy), block.k);
+    auto Rdx = Rdy * slope_;
     if (block.second_order && Rx_.defined()) {
-      Rdx.unflatten(0, {block.k, -1}).addcmul_(Rx_.unflatten(0, {block.k, -1}), bend_.unsqueeze(0));
+      Rdx.addcmul_(Rx_, bend_);
       Rx_ = Tensor();
     }
     return Rdx;
   }
 
  private:
-  static Tensor times(const Tensor& factor, Tensor t, int64_t k) {
-    const auto blocks = t.unflatten(0, {k, -1});
-    return (blocks * factor.unsqueeze(0)).flatten(0, 1);
-  }
-
   Activation kind_;
   Tensor slope_, bend_, Rx_;
 };
@@ -123,6 +117,13 @@ Tensor sum(Tensor a, Tensor b) {
   if (sole_owner(a)) return a.add_(b);
   if (sole_owner(b)) return b.add_(a);
   return a + b;
+}
+
+Tensor stacked(const Tensor& t) {
+  return t.flatten(0, 1);
+}
+Tensor unstacked(const Tensor& t, int64_t k) {
+  return t.unflatten(0, {k, t.size(0) / k});
 }
 
 std::unique_ptr<Step> activation_step(Activation kind) {

@@ -12,10 +12,10 @@ class LinearMap : public Step {
   void kept(std::vector<Tensor>&) const override {}
   Tensor backward(Tensor dy, bool wanted) final { return wanted ? adjoint(dy, 1) : Tensor(); }
   Tensor forward_tangent(Tensor Rx, const Block& block) final {
-    return Rx.defined() ? apply(Rx, block.k) : Tensor();
+    return Rx.defined() ? unstacked(apply(stacked(Rx), block.k), block.k) : Tensor();
   }
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) final {
-    return wanted ? adjoint(Rdy, block.k) : Tensor();
+    return wanted ? unstacked(adjoint(stacked(Rdy), block.k), block.k) : Tensor();
   }
 
  protected:

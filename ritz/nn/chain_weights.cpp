@@ -1,5 +1,7 @@
 #include <torch/types.h>
 
+#include <utility>
+
 #include "ritz/nn/detail/chain_weights.h"
 
 namespace ritz::nn::detail {
@@ -52,9 +54,22 @@ Tensor Weights::per_channel(const Tensor& of_channels) const {
   return out;
 }
 
-void Weights::start_gradient() {
-  gradient_ = at::zeros_like(value_);
-  bias_gradient_ = at::zeros({source_.channels}, value_.options());
+Weights::Sums Weights::total(std::vector<Sums> lanes) {
+  Sums sum = std::move(lanes.front());
+  for (size_t lane = 1; lane < lanes.size(); ++lane) {  // in order: the same bits each time
+    sum.weight.add_(lanes[lane].weight);
+    if (sum.bias.defined()) sum.bias.add_(lanes[lane].bias);
+  }
+  return sum;
+}
+
+void Weights::start_gradient(int64_t lanes) {
+  for (int64_t lane = 0; lane < lanes; ++lane)
+    gradients_.push_back({at::zeros_like(value_), at::zeros({source_.channels}, value_.options())});
+}
+
+void Weights::finish_gradient() {
+  if (!gradients_.empty()) gradient_ = total(std::exchange(gradients_, {}));
 }
 
 void Weights::load_tangents(const Tensor& V) {
@@ -80,42 +95,49 @@ void Weights::load_tangents(const Tensor& V) {
   if (raw_bias_tangent_.defined()) accumulate(bias_tangent_, gain_ * raw_bias_tangent_);
 }
 
-void Weights::start_products(int64_t k) {
+void Weights::start_products(int64_t k, int64_t lanes) {
   std::vector<int64_t> shape{k * value_.size(0)};
   for (int64_t d = 1; d < value_.dim(); ++d) shape.push_back(value_.size(d));
-  product_ = at::zeros(shape, value_.options().memory_format(source_.format));
-  product_ = product_.unflatten(0, {k, value_.size(0)});
-  if (wants_bias_product()) bias_product_ = at::zeros({k, source_.channels}, value_.options());
+  products_.clear();
+  for (int64_t lane = 0; lane < lanes; ++lane) {
+    auto zeros = at::zeros(shape, value_.options().memory_format(source_.format));
+    products_.push_back(
+        {zeros.unflatten(0, {k, value_.size(0)}),
+         wants_bias_product() ? at::zeros({k, source_.channels}, value_.options()) : Tensor()});
+  }
 }
 
-void Weights::add_products(const Tensor& out, double scale, bool second_order) const {
+void Weights::add_products(const Tensor& out, double scale, bool second_order) {
   const auto& s = source_;
   const auto add = [&](const ParameterPlace& place, const Tensor& what) {
     part_of(out, place).add_(what, scale);
   };
   if (!s.mean.defined()) {
-    add(s.weight, product_);
-    if (s.bias.defined()) add(s.bias, bias_product_);
+    for (const auto& product : std::exchange(products_, {})) {
+      add(s.weight, product.weight);
+      if (s.bias.defined()) add(s.bias, product.bias);
+    }
     return;
   }
-  const bool mixed = second_order && gradient_.defined();
+  const auto [sum, bias_sum] = total(std::exchange(products_, {}));
+  const bool mixed = second_order && gradient_.weight.defined();
   const bool mixed_gain = mixed && gain_tangent_.defined();
   if (s.weight.defined()) {
-    auto product = per_channel(gain_) * product_;
-    if (mixed_gain) product += per_channel(gain_tangent_) * gradient_;
+    auto product = per_channel(gain_) * sum;
+    if (mixed_gain) product += per_channel(gain_tangent_) * gradient_.weight;
     add(s.weight, product);
   }
   if (s.bias.defined()) {
-    auto product = gain_ * bias_product_;
-    if (mixed_gain) product += gain_tangent_ * bias_gradient_;
+    auto product = gain_ * bias_sum;
+    if (mixed_gain) product += gain_tangent_ * gradient_.bias;
     add(s.bias, product);
   }
-  if (s.shift.defined()) add(s.shift, bias_product_);
+  if (s.shift.defined()) add(s.shift, bias_sum);
   if (s.gain.defined()) {
-    auto product = bias_product_ * centred_bias_;
-    product += s.weight.defined() ? sum_but(product_ * s.weight.value, 2) : product_;
-    if (mixed) product += sum_but(gradient_ * raw_tangent_, 2);
-    if (mixed && raw_bias_tangent_.defined()) product += bias_gradient_ * raw_bias_tangent_;
+    auto product = bias_sum * centred_bias_;
+    product += s.weight.defined() ? sum_but(sum * s.weight.value, 2) : sum;
+    if (mixed) product += sum_but(gradient_.weight * raw_tangent_, 2);
+    if (mixed && raw_bias_tangent_.defined()) product += gradient_.bias * raw_bias_tangent_;
     add(s.gain, product * deviation_);
   }
 }

@@ -1,6 +1,5 @@
 #include "ritz/optim/detail/kernels.h"
-
-#include <ATen/Parallel.h>
+#include "ritz/base/parallel.h"
 
 #include <algorithm>
 #include <array>
@@ -214,7 +213,7 @@ LambArguments<T> lamb_arguments(T* w, const T* g, T* m, T* v, const LambScalars&
 
 template <class T>
 void sgd(T* w, const T* g, T* b, int64_t n, const SgdScalars& s) {
-  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+  parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
     run(SgdArguments<T>{w + i, g + i, b == nullptr ? nullptr : b + i, end - i, T(s.lr),
                         T(s.momentum), T(s.gradient_weight), T(s.weight_decay),
                         T(s.nesterov ? 1 : 0), T(s.nesterov ? s.momentum : 1)});
@@ -223,7 +222,7 @@ void sgd(T* w, const T* g, T* b, int64_t n, const SgdScalars& s) {
 
 template <class T>
 void adam(T* w, const T* g, T* m, T* v, int64_t n, const AdamScalars& s) {
-  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+  parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
     run(AdamArguments<T>{w + i, g + i, m + i, v + i, end - i, T(s.beta1), T(1 - s.beta1),
                          T(s.beta2), T(1 - s.beta2), T(s.eps), T(s.coupled_decay), T(s.shrink),
                          T(s.step_size), T(s.inverse_root)});
@@ -232,7 +231,7 @@ void adam(T* w, const T* g, T* m, T* v, int64_t n, const AdamScalars& s) {
 
 template <class T>
 void adagrad(T* w, const T* g, T* sum, int64_t n, const AdagradScalars& s) {
-  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+  parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
     run(AdagradArguments<T>{w + i, g + i, sum + i, end - i, T(s.lr), T(s.eps), T(s.weight_decay)});
   });
 }
@@ -241,7 +240,7 @@ template <class T>
 LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, int64_t n, const LambScalars& s) {
   const int64_t blocks = (n + kBlock - 1) / kBlock;
   std::vector<LambNorms> sums(blocks);
-  at::parallel_for(0, blocks, kGrain / kBlock, [&](int64_t first, int64_t last) {
+  parallel_for(0, blocks, kGrain / kBlock, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
       const int64_t i = block * kBlock;
       double w2[kLanes], r2[kLanes];
@@ -266,7 +265,7 @@ LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, int64_t n, const Lamb
 
 template <class T>
 void lamb_apply(T* w, T* m, T* v, int64_t n, double rate, const LambScalars& s) {
-  at::parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
+  parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
     auto a = lamb_arguments<T>(w + i, nullptr, m + i, v + i, s);
     a.n = end - i;
     a.rate = T(rate);

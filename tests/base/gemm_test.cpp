@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include "ritz/base/detail/gemm_kernel.h"
 #include "ritz/base/error.h"
+#include "ritz/base/threads.h"
 
 namespace ritz {
 namespace {
@@ -43,10 +45,11 @@ TEST(Gemm, EveryBackendEqualsTheFloat64ProductToRoundingForOddSizesAndAnyStrides
       const auto exact = a.to(at::kDouble).mm(b.to(at::kDouble));
       for (const auto& x : layouts(a)) {
         for (const auto& y : layouts(b)) {
-          for (const auto backend :
-               {GemmBackend::automatic, GemmBackend::mm, GemmBackend::onednn}) {
+          for (const auto backend : {GemmBackend::automatic, GemmBackend::mm, GemmBackend::onednn,
+                                     GemmBackend::kernel}) {
             if (backend == GemmBackend::onednn && (type != at::kFloat || !gemm_probe().available))
               continue;
+            if (backend == GemmBackend::kernel && !detail::has_gemm_kernel()) continue;
             const auto z = gemm_by(backend, x, y);
             ASSERT_EQ(z.scalar_type(), type);
             EXPECT_LE((z.to(at::kDouble) - exact).abs().max().item<double>(), tolerance(a))
@@ -72,6 +75,58 @@ TEST(Gemm, BiasIsAddedToEachRow) {
     }
   }
   EXPECT_THROW(gemm_nt(at::ones({3, 2}), at::ones({4, 2}), at::ones({3})), InvalidArgument);
+}
+
+TEST(Gemm, IntoWritesOrAddsInPlaceIntoRowsOfAnyStride) {
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    for (const auto& [m, k, n] : kSizes) {
+      const auto a = numbers(m, k, type, 1), b = numbers(k, n, type, 2), c = numbers(m, n, type, 3);
+      const auto product = a.to(at::kDouble).mm(b.to(at::kDouble));
+      for (const auto& x : layouts(a)) {
+        for (const auto& y : layouts(b)) {
+          auto frame = at::full({m, n + 5}, 7, c.options());
+          const auto out = frame.narrow(1, 2, n);
+          const auto error = [&](const Tensor& expected) {
+            return (out.to(at::kDouble) - expected).abs().max().item<double>();
+          };
+          gemm_into(out, x, y);
+          EXPECT_LE(error(product), tolerance(a));
+          out.copy_(c);
+          gemm_into(out, x, y, true);
+          EXPECT_LE(error(product + c.to(at::kDouble)), tolerance(a));
+          gemm_into(out, x, y, c[0]);
+          EXPECT_LE(error(product + c[0].to(at::kDouble)), tolerance(a));
+          EXPECT_TRUE(frame.narrow(1, 0, 2).eq(7).all().item<bool>() &&
+                      frame.narrow(1, n + 2, 3).eq(7).all().item<bool>());
+        }
+      }
+    }
+  }
+  auto kept = at::ones({2, 3});
+  gemm_into(kept, at::ones({2, 0}), at::ones({0, 3}), true);
+  EXPECT_TRUE(kept.equal(at::ones({2, 3})));
+  gemm_into(kept, at::ones({2, 0}), at::ones({0, 3}));
+  EXPECT_TRUE(kept.equal(at::zeros({2, 3})));
+  EXPECT_THROW(gemm_into(kept, at::ones({2, 2}), at::ones({2, 4})), InvalidArgument);
+}
+
+// The kernel blocks k by 256 and by 2048, and cuts C where a thread's share ends.
+TEST(Gemm, IntoGivesTheSameBitsForAnyNumberOfThreads) {
+  if (!detail::has_gemm_kernel()) GTEST_SKIP() << "no AVX-512";
+  const int before = threads();
+  for (const auto& [m, k, n] : {Size{301, 2345, 67}, Size{31, 300, 999}}) {
+    const auto a = numbers(m, k, at::kFloat, 1), b = numbers(k, n, at::kFloat, 2);
+    auto one = at::empty({m, n}), three = at::empty({m, n});
+    set_threads(1);
+    gemm_into(one, a, b);
+    set_threads(3);
+    gemm_into(three, a, b);
+    EXPECT_TRUE(one.equal(three));
+    EXPECT_LE(
+        (one.to(at::kDouble) - a.to(at::kDouble).mm(b.to(at::kDouble))).abs().max().item<double>(),
+        tolerance(a));
+  }
+  set_threads(before);
 }
 
 TEST(Gemm, EmptyProductsAreZeroOrEmpty) {

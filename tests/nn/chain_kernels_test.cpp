@@ -5,6 +5,7 @@
 
 #include "ritz/base/error.h"
 #include "ritz/base/random.h"
+#include "ritz/base/threads.h"
 
 namespace ritz::nn {
 namespace {
@@ -300,6 +301,34 @@ TEST(ChainKernelsParts, ABatchInSeveralPartsEqualsTheSumOfItsHalves) {
   const auto whole = products(0, n, at::zeros_like(V));
   const auto halves = products(250, n, products(0, 250, at::zeros_like(V)));
   EXPECT_LE(difference(whole, halves), 1e-5);
+}
+
+TEST(ChainKernelsParts, LanesGiveTheSameBitsForAnyNumberOfThreads) {
+  const Problem mlp{"mlp",
+                    {{64, 20}, {64}, {33, 64}, {33}, {3, 33}},
+                    {LinearStage{0, 1}, ActivationStage{Activation::relu}, LinearStage{2, 3},
+                     ActivationStage{Activation::tanh}, LinearStage{4, -1}},
+                    {20}};
+  const int64_t n = 6001;  // 384 thousand numbers in the widest layer: two lanes
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    const auto point = make(mlp, LossKind::cross_entropy, type, n);
+    RandomStream random(3, stream_id("tangents"));
+    const auto V = random.normal({3, point.network.parameter_count()}, at::kDouble).to(type);
+    const auto products = [&](int count) {
+      set_threads(count);
+      const auto d = detail::chain_derivatives(point.network, {}, point.inputs, point.targets,
+                                               Product::hessian);
+      auto out = at::zeros_like(V);
+      d->add_hessian_products(V, out, 1. / n);
+      d->add_output_products(d->jacobian_products(V), out, 1. / n);
+      return out;
+    };
+    const int before = threads();
+    const auto one = products(1), two = products(2), three = products(3);
+    set_threads(before);
+    EXPECT_TRUE(one.equal(two));
+    EXPECT_TRUE(one.equal(three));
+  }
 }
 
 TEST(ChainKernelsParts, ProductsDoNotDisturbOneAnother) {

@@ -1,8 +1,13 @@
 #pragma once
 // The steps of a chain for one part of a batch: what each keeps, and its four rules
-// (chain_kernels.h). Blocks of k tangents of n samples are stacked as [k n, ...], tangent by
-// tangent, so that a step without parameters treats them as more samples. An undefined tensor is a
-// structural zero: nothing is computed from it.
+// (chain_kernels.h). Blocks of k tangents of n samples are tensors [k, n, ...] whose strides are
+// each step's choice: linear steps store them sample by sample, [n, k, features], because then all
+// their products are plain ones of matrices, for all tangents at once and without a transposition;
+// convolutions tangent by tangent, [k n, ...], as more samples. Pointwise steps keep what they
+// find. An undefined tensor is a structural zero: nothing is computed from it.
+//
+// The parts of a batch are dealt to lanes, which run side by side: steps of different lanes share
+// what is read (values and tangents of the weights) and each add to sums of their own.
 #include <memory>
 #include <vector>
 
@@ -23,7 +28,7 @@ class Step {
   virtual Tensor forward(Tensor x) = 0;
   /// dx of dy, undefined where it is not `wanted`. Called where second-order terms are to come.
   virtual Tensor backward(Tensor dy, bool wanted) = 0;
-  /// R y [k n, ...] of R x.
+  /// R y [k, n, ...] of R x.
   virtual Tensor forward_tangent(Tensor Rx, const Block& block) = 0;
   /// R dx of R dy; adds R dw to the products of the step's weights.
   virtual Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) = 0;
@@ -48,9 +53,11 @@ class Sequence final : public Step {
 };
 
 // chain_dense.cpp
-std::unique_ptr<Step> linear_step(std::shared_ptr<Weights> weights);
-std::unique_ptr<Step> conv_step(std::shared_ptr<Weights> weights, const Conv2dStage& stage);
-std::unique_ptr<Step> scale_step(std::shared_ptr<Weights> weights);  // y = s x + t over dimension 1
+std::unique_ptr<Step> linear_step(std::shared_ptr<Weights> weights, int64_t lane);
+std::unique_ptr<Step> conv_step(std::shared_ptr<Weights> weights, const Conv2dStage& stage,
+                                int64_t lane);
+/// y = s x + t over dimension 1.
+std::unique_ptr<Step> scale_step(std::shared_ptr<Weights> weights, int64_t lane);
 // chain_pointwise.cpp
 std::unique_ptr<Step> activation_step(Activation kind);
 // chain_shape.cpp
@@ -63,6 +70,9 @@ std::unique_ptr<Step> residual_step(Sequence body, Sequence shortcut);
 bool sole_owner(const Tensor& t);
 /// a + b, in the memory of a or b where that is free; undefined is zero.
 Tensor sum(Tensor a, Tensor b);
+/// [k, n, ...] <-> [k n, ...]; a view where tangents lie one after another.
+Tensor stacked(const Tensor& t);
+Tensor unstacked(const Tensor& t, int64_t k);
 /// The layout convolutions are fastest in.
 Tensor channels_last(const Tensor& x);
 

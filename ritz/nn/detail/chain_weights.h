@@ -1,6 +1,8 @@
 #pragma once
 // The weights of one step of a chain, with the channel affine behind it folded in, and the blocks
 // of tangents and products in flight.
+#include <vector>
+
 #include "ritz/base/tensor.h"
 #include "ritz/nn/chain.h"
 
@@ -45,33 +47,42 @@ class Weights {
   const Tensor& bias() const { return bias_; }                  // b' [out], undefined where zero
   const Tensor& tangent() const { return tangent_; }            // [k, out, ...], each in the format
   const Tensor& bias_tangent() const { return bias_tangent_; }  // [k, out], undefined where zero
-  const Tensor& product() const { return product_; }            // R G', accumulated by the steps
-  const Tensor& bias_product() const { return bias_product_; }
+  /// R G', accumulated by the steps of one lane (chain_step.h), [k, out, ...].
+  const Tensor& product(int64_t lane) const { return products_[at(lane)].weight; }
+  const Tensor& bias_product(int64_t lane) const { return products_[at(lane)].bias; }
   bool wants_bias_product() const { return bias_.defined(); }
 
   /// Folded weights mix G' into second-order products: the steps must hand it over while going
   /// backward.
   bool wants_gradient() const { return source_.mean.defined() && source_.weight.defined(); }
-  const Tensor& gradient() const { return gradient_; }
-  const Tensor& bias_gradient() const { return bias_gradient_; }
-  void start_gradient();
+  const Tensor& gradient(int64_t lane) const { return gradients_[at(lane)].weight; }
+  const Tensor& bias_gradient(int64_t lane) const { return gradients_[at(lane)].bias; }
+  void start_gradient(int64_t lanes);
+  /// Sums the lanes' gradients; none is taken in from here on.
+  void finish_gradient();
 
   /// Reads V [k, P].
   void load_tangents(const Tensor& V);
   /// Zeroes the products for k tangents.
-  void start_products(int64_t k);
-  /// out [k, P] += scale * products; `second_order` needs the gradient and the loaded tangents.
-  void add_products(const Tensor& out, double scale, bool second_order) const;
+  void start_products(int64_t k, int64_t lanes);
+  /// out [k, P] += scale * the sum of the lanes' products, which end with that; `second_order`
+  /// needs the gradient and the loaded tangents.
+  void add_products(const Tensor& out, double scale, bool second_order);
 
  private:
+  struct Sums {
+    Tensor weight, bias;
+  };
+  static size_t at(int64_t lane) { return static_cast<size_t>(lane); }
+  static Sums total(std::vector<Sums> lanes);
   Tensor per_channel(const Tensor& of_channels) const;  // [..., out] -> [..., out, 1, ...] like W
 
   Source source_;
   Tensor value_, bias_;
   Tensor deviation_, gain_, centred_bias_;  // r, s, b - mean; [out], where there is an affine
-  Tensor gradient_, bias_gradient_;
+  std::vector<Sums> gradients_, products_;  // of each lane
+  Sums gradient_;
   Tensor tangent_, bias_tangent_, gain_tangent_, raw_tangent_, raw_bias_tangent_;
-  Tensor product_, bias_product_;
 };
 
 }  // namespace ritz::nn::detail

@@ -1,10 +1,9 @@
 #include "ritz/optim/detail/adahessian_kernels.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
+#include "ritz/base/parallel.h"
 #include "ritz/optim/detail/clones.h"
 
 namespace ritz::optim::detail {
@@ -156,7 +155,7 @@ RITZ_CLONES void run_update(const UpdateArguments<double>& a) {
 template <class Body>
 void over_blocks(int64_t n, int64_t block, const Body& body) {
   const int64_t blocks = (n + block - 1) / block;
-  at::parallel_for(0, blocks, std::max<int64_t>(1, kGrain / block), [&](int64_t j, int64_t end) {
+  parallel_for(0, blocks, std::max<int64_t>(1, kGrain / block), [&](int64_t j, int64_t end) {
     const int64_t first = j * block;
     body(first, j, std::min(n, end * block) - first);
   });

@@ -1,6 +1,5 @@
 #include "ritz/rows/lp_sensitivity/sensitivity.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -8,6 +7,7 @@
 
 #include "ritz/base/check_tensor.h"
 #include "ritz/base/interrupt.h"
+#include "ritz/base/parallel.h"
 #include "ritz/base/random.h"
 #include "ritz/rows/lp_sensitivity/detail/exponent.h"
 #include "ritz/rows/lp_sensitivity/detail/lp_solver.h"
@@ -72,7 +72,7 @@ class Minimiser {
     const bool* left_out = outside.defined() ? outside.data_ptr<bool>() : nullptr;
     const int64_t r = solver_->columns();
     std::mutex guard;
-    at::parallel_for(0, k, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(0, k, 1, [&](int64_t begin, int64_t end) {
       detail::LpSolver::Workspace work(*solver_);
       std::vector<double> point(static_cast<size_t>(r));
       double gap = 0;

@@ -197,7 +197,12 @@ CsvTable parse_csv(const Bytes& bytes, std::string_view where) {
   std::vector<std::string_view> cells;
   size_t width = 0;
   bool first = true;
+  constexpr std::string_view kNote = "# ritz ";
   for_each_line(bytes.text(), [&](std::string_view line, size_t number) {
+    if (first && table.note.empty() && line.starts_with(kNote)) {
+      table.note = trimmed(line.substr(kNote.size()));
+      return;
+    }
     split(line, cells);
     double value = 0;
     if (first) {

@@ -17,9 +17,11 @@ namespace ritz::io {
 struct CsvTable {
   Array values;                      // float64 [rows, columns]
   std::vector<std::string> columns;  // as many as columns, or none without a header line
+  std::string note;  // what follows "# ritz " on the file's first line, if it begins so
 };
 
-/// Rows of unequal length and cells that are no number are DataErrors that name the line (from 1).
+/// A first line "# ritz ..." says where the file is from and is no row. Rows of unequal length and
+/// cells that are no number are DataErrors that name the line (from 1).
 /// Blank lines are skipped; lines may end in CR LF, cells may have blanks or quotes around them.
 CsvTable parse_csv(const Bytes& bytes, std::string_view where);
 

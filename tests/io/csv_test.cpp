@@ -24,6 +24,15 @@ TEST(Csv, HeadersQuotesBlanksAndNan) {
   EXPECT_EQ(doubles(csv_column(table, "t", "x.csv"))[0], 1);
 }
 
+TEST(Csv, FirstLineOfRitzIsANoteAndNoRow) {
+  const CsvTable table = parse_csv(bytes_of("# ritz design space=hermite\r\nx,y\n1,2\n"), "x.csv");
+  EXPECT_EQ(table.note, "design space=hermite");
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(table.values.shape, (std::vector<int64_t>{1, 2}));
+  EXPECT_TRUE(parse_csv(bytes_of("x,y\n1,2\n"), "x.csv").note.empty());
+  EXPECT_THROW((void)parse_csv(bytes_of("1\n# ritz late\n"), "x.csv"), ritz::DataError);
+}
+
 TEST(Csv, RaggedRowsAndWordsNameTheirLine) {
   for (const char* text : {"1,2\n3\n", "1,2\n3,4,5\n", "a,b\n\n1,x\n"}) {
     try {

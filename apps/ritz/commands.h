@@ -10,6 +10,7 @@
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/data_make_rows.h"
+#include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -22,7 +23,8 @@ using Commands =
                MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
                MakeLegendreRows,
                MakeRobustRegression,  //
-               Train, Spectrum, SpectrumScaling, Coreset, CoresetMerge, Study, Completion>;
+               Train, Spectrum, SpectrumScaling, Coreset, CoresetMerge, DesignPlan, DesignPoints,
+               DesignFit, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -30,7 +32,8 @@ struct Group {
 };
 inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
-    {"data make", "data whose truth is known, for studies and trials"}};
+    {"data make", "data whose truth is known, for studies and trials"},
+    {"design", "points for an expensive function, and its least-squares fit"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

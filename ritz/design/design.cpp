@@ -169,11 +169,15 @@ class Maker {
     auto* at = points.data_ptr<double>();
     for (int64_t b = 0; b < recipe_.blocks; ++b, at += m * d)
       detail::draw_dpp(space_, options_.sampler, variates, at);
-    for (int64_t i = 0; i < recipe_.rest; ++i, at += d) {
-      if (recipe_.h_rest > 0 && (recipe_.h_rest == 1 || variates.uniform() < recipe_.h_rest)) {
-        draw_kernel_point(space_, options_.kernel, variates, at);
-      } else {
-        space_.draw_christoffel(1, variates, at, nullptr);
+    if (recipe_.h_rest == 0) {
+      space_.draw_christoffel(recipe_.rest, variates, at, nullptr);
+    } else {
+      for (int64_t i = 0; i < recipe_.rest; ++i, at += d) {
+        if (recipe_.h_rest == 1 || variates.uniform() < recipe_.h_rest) {
+          draw_kernel_point(space_, options_.kernel, variates, at);
+        } else {
+          space_.draw_christoffel(1, variates, at, nullptr);
+        }
       }
     }
     if (recipe_.blocks > 0 && recipe_.rest + recipe_.blocks > 1)
@@ -369,13 +373,13 @@ Design design(const Space& space, const DesignOptions& options) {
   return out;
 }
 
-double expected_error_bound(int64_t m, int64_t n, double delta, double probability) {
-  return 1 + static_cast<double>(m) / static_cast<double>(n) /
-                 ((1 - delta) * (1 - delta) * probability);
+double expected_error_bound(int64_t m, int64_t n, double delta, double probability, int64_t boost) {
+  const double ratio = static_cast<double>(boost * m) / static_cast<double>(n);
+  return 1 + ratio / ((1 - delta) * (1 - delta) * probability);
 }
 
-double stable_error_bound(double delta, double probability) {
-  return 1 + 1 / ((1 - delta) * probability);
+double stable_error_bound(double delta, double probability, double factor) {
+  return 1 + factor / ((1 - delta) * probability);
 }
 
 double uniform_error_bound(double delta, double share) {

@@ -111,11 +111,13 @@ Tensor gram_eigenvalues(const Space& space, const Tensor& points, const Tensor& 
 /// How far G is from the event's ideal: ||G - I||_2, or 1 - lambda_min(G).
 double deviation(Event event, const Tensor& eigenvalues);
 
-/// T1 (derived): E(||f - f^||^2 | S) <= (1 + (m / n) (1 - delta)^-2 / P(S)) e^2, e the best error,
-/// for points of iid, DPPs or volume sampling with w = m / k.
-double expected_error_bound(int64_t m, int64_t n, double delta, double probability);
-/// T1' (derived): 1 + 1 / ((1 - delta) P(S)).
-double stable_error_bound(double delta, double probability);
+/// T1 (derived): E(||f - f^||^2 | S) <= (1 + M (m / n) (1 - delta)^-2 / P(S)) e^2, e the best
+/// error, for points of iid, DPPs or volume sampling with w = m / k; the best of M = `boost` draws.
+double expected_error_bound(int64_t m, int64_t n, double delta, double probability,
+                            int64_t boost = 1);
+/// T1' (derived): 1 + M (n_0 / n) / ((1 - delta) P(S)), also where n of n_0 points were kept by
+/// greedy: `factor` = M n_0 / n.
+double stable_error_bound(double delta, double probability, double factor = 1);
 /// T2, T3 (derived): on S, ||f - f^|| <= (1 + ((1 - delta) share)^{-1/2}) inf_v ||f - v|| in the
 /// sup norm, `share` = Design::mixture (1/2 for iid and volume); in H's norm times sqrt(int k_H
 /// dmu).

@@ -71,10 +71,14 @@ Fit fit_least_squares(const Space& space, const Tensor& points, const Tensor& we
 }
 
 Tensor evaluate_fit(const Space& space, const Tensor& coefficients, const Tensor& points) {
+  if (points.is_floating_point()) check_finite("points", points);
   const Tensor phi = space.basis(points);
   check_shape("coefficients", coefficients.dim() == 2 ? coefficients.select(1, 0) : coefficients,
               {space.size()});
-  return torch::matmul(phi, coefficients.to(phi.options()));
+  const Tensor values = torch::matmul(phi, coefficients.to(phi.options()));
+  if (!values.isfinite().all().item<bool>())
+    throw Unsupported("evaluate_fit: the basis overflows at a point this far out");
+  return values;
 }
 
 Approximation approximate(const Space& space, const Function& f, const DesignOptions& options) {

@@ -33,7 +33,7 @@ void check_index(const Tensor& index, int64_t dim) {
 }
 
 // The functions of one coordinate at all points [n] -> [n, count]: the tensor twin of
-// FamilyFunctions::evaluate, for any device.
+// FamilyFunctions::evaluate, for any device and for gradients.
 Tensor family_values(const FamilyFunctions& functions, const Tensor& x) {
   std::vector<Tensor> values{torch::ones_like(x)};
   const auto count = functions.count();
@@ -154,7 +154,7 @@ void ProductSpace::evaluate(int64_t count, const double* points, double* rows) c
 
 Tensor ProductSpace::do_basis(const Tensor& points) const {
   check_floating("points", points);
-  if (points.is_cpu()) {
+  if (points.is_cpu() && !(points.requires_grad() && at::GradMode::is_enabled())) {
     const Tensor x = points.to(at::kDouble).contiguous();
     Tensor rows = torch::empty({x.size(0), m_}, torch::kFloat64);
     const auto* from = x.data_ptr<double>();

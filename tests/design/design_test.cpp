@@ -312,7 +312,9 @@ TEST(Plan, RecommendsFewMultiplesOfM) {
 
 TEST(Bounds, AreThoseOfTheTheorems) {
   EXPECT_DOUBLE_EQ(expected_error_bound(10, 30, 0.5, 0.8), 1 + (10 / 30.) / (0.25 * 0.8));
+  EXPECT_DOUBLE_EQ(expected_error_bound(10, 30, 0.5, 0.8, 7), 1 + 7 * (10 / 30.) / (0.25 * 0.8));
   EXPECT_DOUBLE_EQ(stable_error_bound(0.5, 0.8), 1 + 1 / (0.5 * 0.8));
+  EXPECT_DOUBLE_EQ(stable_error_bound(0.5, 0.8, 3), 1 + 3 / (0.5 * 0.8));
   EXPECT_NEAR(uniform_error_bound(0.5, 0.5), 1 + std::sqrt(2) / std::sqrt(0.5), 1e-12);
 }
 

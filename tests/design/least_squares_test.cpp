@@ -124,6 +124,10 @@ TEST(LeastSquares, RefusesBadInput) {
   EXPECT_THROW(fit_least_squares(*V, made.points.narrow(0, 0, 3), made.weights.narrow(0, 0, 3),
                                  y.narrow(0, 0, 3)),
                DataError);
+  const auto H = product_space({.family = "hermite", .degree = 200});
+  EXPECT_THROW(evaluate_fit(*H, torch::ones({201}, torch::kFloat64),
+                            torch::full({1, 1}, 1e10, torch::kFloat64)),
+               Unsupported);
   y[2] = NAN;
   y[7] = INFINITY;
   try {

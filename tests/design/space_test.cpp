@@ -115,7 +115,8 @@ TEST(SquareSampler, BoundsHoldEverywhereAndAreTight) {
           const double t = start + length * (static_cast<double>(i) + 0.5) / points;
           const double value = sampler.squared(k, t, work.data()), most = sampler.bound(k, t);
           // Bounds are differences of their sums: those below the sums' rounding are lost.
-          ASSERT_LE(value, most * (1 + 1e-11) + 1e-12 * peak) << name << " k = " << k << " t = " << t;
+          ASSERT_LE(value, most * (1 + 1e-11) + 1e-12 * peak)
+              << name << " k = " << k << " t = " << t;
           mass += value;
           bounds += most;
         }
@@ -212,6 +213,24 @@ TEST(ProductSpace, IsTheProductOfItsFunctions) {
   const Tensor single = V->basis(x.to(torch::kFloat32));
   EXPECT_EQ(single.scalar_type(), torch::kFloat32);
   EXPECT_TRUE(torch::allclose(single.to(torch::kFloat64), phi, 1e-4, 1e-4));
+}
+
+TEST(ProductSpace, TensorOperationsGiveTheSameAndGradients) {
+  const auto V = product_space({.family = "jacobi:0.5,1,trigonometric,laguerre:1",
+                                .dim = 3,
+                                .degree = 3,
+                                .index = "tensor"});
+  const Tensor x = RandomStream(5).uniform({7, 3}, torch::kFloat64);
+  const Tensor leaf = x.clone().requires_grad_(true);  // takes the way of other devices
+  const Tensor phi = V->basis(leaf);
+  EXPECT_TRUE(torch::allclose(phi, V->basis(x), 1e-12, 1e-12));
+  const Tensor slope = torch::autograd::grad({phi.sum()}, {leaf})[0];
+  const double h = 1e-6;
+  for (int64_t j = 0; j < 3; ++j) {
+    const Tensor step = torch::zeros({3}, torch::kFloat64).index_fill_(0, torch::tensor({j}), h);
+    const Tensor difference = (V->basis(x + step) - V->basis(x - step)).sum(1) / (2 * h);
+    EXPECT_TRUE(torch::allclose(slope.select(1, j), difference, 1e-5, 1e-5)) << j;
+  }
 }
 
 TEST(ProductSpace, TakesAListOfFunctions) {

@@ -45,14 +45,21 @@ design::DesignOptions design_options(const DesignPoints& line, const design::Spa
   return options;
 }
 
-// T1, or T2 and T3 for mixtures; T1 needs P(S), for which the designs drawn are counted.
+// T1 (T1' for a thinned design), or T2 and T3 for mixtures; T1 needs P(S), for which the designs
+// drawn are counted.
 Json bound_of(const design::Design& made, const design::DesignOptions& options, int64_t m,
               std::optional<double> probability) {
   if (options.event == Event::none) return {};
   if (options.weights == Weights::mixture)
     return design::uniform_error_bound(options.delta, made.mixture);
   if (!probability || *probability <= 0) return {};
-  return design::expected_error_bound(m, made.size(), options.delta, *probability);
+  if (made.removed > 0) {
+    const auto kept = static_cast<double>(made.size());
+    return design::stable_error_bound(
+        options.delta, *probability,
+        static_cast<double>(options.boost * (made.size() + made.removed)) / kept);
+  }
+  return design::expected_error_bound(m, made.size(), options.delta, *probability, options.boost);
 }
 
 Json quantiles(std::vector<double> values) {

@@ -1,5 +1,6 @@
 #include "studies/adahessian.h"
 #include "studies/batch_scaling.h"
+#include "studies/dpp_least_squares.h"
 #include "studies/study.h"
 
 namespace ritz::studies {
@@ -44,6 +45,21 @@ const std::vector<Study>& all_studies() {
            "Z. Yao, A. Gholami, S. Shen, M. Mustafa, K. Keutzer, M. W. Mahoney: ADAHESSIAN: An "
            "Adaptive Second Order Optimizer for Machine Learning, AAAI 2021",
        .run = study_adahessian},
+      {.slug = "dpp-least-squares",
+       .title = "Where to evaluate an expensive function",
+       .summary =
+           "Weighted least squares in a space of m functions is as good as the best approximation "
+           "up to a constant if its points are drawn from the Christoffel density, but independent "
+           "points are stable only from about m log m on, with a large constant. Points of "
+           "determinantal processes repel each other: two to four times m of them are enough, and "
+           "volume sampling makes the fit unbiased. Here: how often designs are stable, the error "
+           "beside the best approximation's, unbiasedness, two and five variables, and a "
+           "simulation "
+           "in the function's place.",
+       .source =
+           "A. Nouy, B. Michel: Weighted least-squares approximation with determinantal point "
+           "processes and generalized volume sampling, arXiv 2312.14057, 2024",
+       .run = study_dpp_least_squares},
   };
   return studies;
 }

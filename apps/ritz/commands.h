@@ -21,8 +21,7 @@ namespace ritz::app {
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
                MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
-               MakeLegendreRows,
-               MakeRobustRegression,  //
+               MakeLegendreRows, MakeRobustRegression, MakeDesignValues,  //
                Train, Spectrum, SpectrumScaling, Coreset, CoresetMerge, DesignPlan, DesignPoints,
                DesignFit, Study, Completion>;
 

@@ -4,7 +4,9 @@
 
 #include "apps/ritz/commands/generated.h"
 #include "apps/ritz/frame/tensor_run.h"
+#include "ritz/design/design_file.h"
 #include "ritz/io/tensor.h"
+#include "studies/generators/design_functions.h"
 #include "studies/generators/spiked.h"
 
 namespace ritz::app {
@@ -53,6 +55,17 @@ void MakeSpikedWishart::run(Run& run) const {
   truth["sigma2"] = sigma2;
   truth["batch"] = batch;
   write_generated(run, {io::to_array("", made.matrix)}, std::move(truth));
+}
+
+void MakeDesignValues::run(Run& run) const {
+  check_generated_targets(run);
+  const auto design = design::read_design(at);
+  run.input(at, io::to_array("points", design.points));
+  Json truth;
+  truth["function"] = function;
+  if (function == "diffusion") truth["grid"] = grid;
+  const Tensor values = studies::design_function(function, grid)(design.points.to(torch::kFloat64));
+  write_generated(run, {io::to_array("value", values)}, std::move(truth));
 }
 
 }  // namespace ritz::app

@@ -57,4 +57,29 @@ struct MakeSpikedWishart {
   void run(Run& run) const;
 };
 
+struct MakeDesignValues {
+  static constexpr std::string_view kName = "data make design-values";
+  static constexpr std::string_view kSummary =
+      "a known function, or a small simulation, at a design's points (dpp-least-squares)";
+  static constexpr std::string_view kDescription =
+      "[n]: what your own simulation would give for `ritz design fit`. bump: exp(-(x-1)^2/4); "
+      "runge: "
+      "1/(1+5x^2); exponential: exp(-sum x_j); diffusion: the mean of the solution of a diffusion "
+      "equation with two parameters, one solve a point.";
+  static constexpr std::string_view kExample =
+      "ritz data make design-values --function diffusion --at design.csv --out values.csv";
+
+  std::string function = "exponential", at;
+  int64_t grid = 128;
+
+  void declare(Options& options) {
+    options.option("--function", function, "NAME", "which function")
+        .one_of({"bump", "runge", "exponential", "diffusion"});
+    options.option("--at", at, "FILE", "the design: what `ritz design points` wrote").required();
+    options.option("--grid", grid, "G", "diffusion: cells a side").at_least(2);
+    options.output_file("the values, one column").required();
+  }
+  void run(Run& run) const;
+};
+
 }  // namespace ritz::app

@@ -1,4 +1,5 @@
-// Approximating a function that is dear to evaluate: how many points, which, and how good the fit is.
+// Approximating a function that is dear to evaluate: how many points, which, and how good the fit
+// is.
 //
 //     cmake --build build/release --target example_expensive_function
 //     build/release/examples/expensive_function

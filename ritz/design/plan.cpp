@@ -1,11 +1,11 @@
 #include "ritz/design/plan.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <cmath>
 
 #include "ritz/base/check.h"
+#include "ritz/base/parallel.h"
 
 namespace ritz::design {
 
@@ -32,7 +32,7 @@ Pilot pilot(const Space& space, const DesignOptions& options, int64_t draws) {
   check_at_least("--draws", draws, 1);
   Pilot out;
   out.designs.resize(static_cast<size_t>(draws));
-  at::parallel_for(0, draws, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, draws, 1, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       DesignOptions one = options;
       one.draw = options.draw + static_cast<uint64_t>(k);

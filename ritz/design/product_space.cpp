@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -7,6 +6,7 @@
 
 #include "ritz/base/check.h"
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/parallel.h"
 #include "ritz/design/detail/square_sampler.h"
 #include "ritz/design/detail/tridiagonal_dpp.h"
 #include "ritz/design/space.h"
@@ -159,9 +159,8 @@ Tensor ProductSpace::do_basis(const Tensor& points) const {
     Tensor rows = torch::empty({x.size(0), m_}, torch::kFloat64);
     const auto* from = x.data_ptr<double>();
     auto* to = rows.data_ptr<double>();
-    at::parallel_for(0, x.size(0), std::max<int64_t>(1, 16384 / m_), [&](int64_t i, int64_t end) {
-      evaluate(end - i, from + i * dim(), to + i * m_);
-    });
+    parallel_for(0, x.size(0), std::max<int64_t>(1, 16384 / m_),
+                 [&](int64_t i, int64_t end) { evaluate(end - i, from + i * dim(), to + i * m_); });
     return rows.to(points.scalar_type());
   }
   Tensor product = torch::ones({points.size(0), m_}, points.options());

@@ -1,5 +1,6 @@
 #include "ritz/design/design.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
@@ -239,7 +240,10 @@ TEST(Greedy, RemovesTheWorstRowFirst) {
 TEST(Design, RepeatsAreBitwiseAndIndependentOfThreads) {
   const auto V = product_space({.dim = 2, .degree = 3});
   const DesignOptions options{.method = Method::volume, .points = 17, .seed = 3};
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
   const auto one = pilot(*V, options, 6);
+  at::set_num_threads(before);
   for (uint64_t k = 0; k < 6; ++k) {
     auto single = options;
     single.draw = k;

@@ -109,13 +109,46 @@ inline constexpr KeyEntry kBackendKeys[] = {
     {"exclude", "", "text", "modules left first-order: names or patterns (*, ?), commas between"},
 };
 
-template <size_t A, size_t B>
-constexpr std::array<KeyEntry, A + B> joined(const KeyEntry (&a)[A], const KeyEntry (&b)[B]) {
-  std::array<KeyEntry, A + B> all{};
-  for (size_t k = 0; k < A; ++k) all[k] = a[k];
-  for (size_t k = 0; k < B; ++k) all[A + k] = b[k];
+/// One array of two, each a C array or a std::array.
+template <class A, class B>
+constexpr auto joined(const A& a, const B& b) {
+  std::array<KeyEntry, (sizeof(A) + sizeof(B)) / sizeof(KeyEntry)> all{};
+  auto to = all.begin();
+  for (const KeyEntry& key : a) *to++ = key;
+  for (const KeyEntry& key : b) *to++ = key;
   return all;
 }
+
+inline constexpr KeyEntry kMkorOwnKeys[] = {
+    {"form", "reference", "reference|ema|paper",
+     "of a renewal: the code's; the exact inverse of K-FAC's average; the paper's as printed"},
+    {"gamma", "0.95", "(0,1)", "share of the old factors that a renewal keeps"},
+    {"f", "10", "int[1,inf)", "steps between renewals, at steps 1, 1 + f, ..."},
+    {"warmup", "0", "int[0,inf)", "so many first steps renew each"},
+    {"half", "true", "true|false|bf16",
+     "factors in float16 or bfloat16, vectors travel as float16; false: all in --dtype"},
+    {"rank", "1", "int[1,inf)", "vectors a factor and renewal: the mean, or the top few"},
+    {"rescale", "layer", "layer|parts|kl-clip|none",
+     "the preconditioned gradient's length: the gradient's, by layer or by weight plus bias; or "
+     "K-FAC's clip"},
+    {"kl-clip", "0.001", "(0,inf)", "of rescale=kl-clip"},
+    {"eps", "2", "(0,inf)", "stabiliser: largest factor that is left as it is"},
+    {"zeta", "0.9", "[0,1]", "stabiliser: share of a larger one that is kept, the rest is I"},
+    {"stabiliser", "entry", "entry|row-sum", "what of a factor is compared with eps"},
+    {"clip", "100", "(0,inf)", "of the entries of mean inputs and output gradients"},
+    {"verify", "100", "int[0,inf)", "renewals between comparisons of all ranks' factors; 0: none"},
+};
+inline constexpr KeyEntry kSwitchKeys[] = {
+    {"switch", "auto", "auto|never|int[1,inf)",
+     "from which step on the backend goes on alone: where the loss's fall has slowed, or as given"},
+    {"window", "200", "int[3,inf)", "auto: losses that make up the recent fall"},
+    {"min-steps", "600", "int[13,inf)", "auto: steps before the first check"},
+    {"check", "50", "int[1,inf)", "auto: steps between checks"},
+    {"beta", "0.05", "(0,inf)", "auto: share of the overall fall that counts as slow"},
+    {"patience", "2", "int[1,inf)", "auto: slow checks in a row that it takes"},
+};
+inline constexpr auto kMkorKeys = joined(kMkorOwnKeys, kBackendKeys);
+inline constexpr auto kMkorHybridKeys = joined(kSwitchKeys, kMkorKeys);
 
 }  // namespace detail
 
@@ -129,6 +162,10 @@ inline constexpr OptimizerEntry kOptimizers[] = {
      detail::kAdaHessianKeys},
     {"spectral", "heavy ball that sets its own rate and momentum from the loss's curvature", 0.1,
      detail::kSpectralKeys},
+    {"mkor", "Kronecker-factored, inverse factors renewed by rank-1 updates", 0.1,
+     detail::kMkorKeys, /*needs_layers=*/true},
+    {"mkor-h", "MKOR at first, its backend alone once the loss falls slowly", 0.1,
+     detail::kMkorHybridKeys, /*needs_layers=*/true},
 };
 
 /// Throws UsageError listing the names where there is no such optimiser.

@@ -5,8 +5,8 @@
 #include "ritz/optim/adahessian.h"
 #include "ritz/optim/batch_scaling/learner.h"
 #include "ritz/optim/first_order.h"
-#include "ritz/optim/kronecker/optimizer.h"
 #include "ritz/optim/lamb.h"
+#include "ritz/optim/mkor.h"
 
 namespace ritz::optim {
 
@@ -73,7 +73,7 @@ Pointer make_first_order(std::string_view name, const OptimizerTask& task,
 }
 
 /// The backend that the settings of a Kronecker-factored optimiser name.
-[[maybe_unused]] Pointer make_backend(const OptimizerTask& task, const Settings& settings) {
+Pointer make_backend(const OptimizerTask& task, const Settings& settings) {
   const std::string& name = settings.text("backend");
   std::vector<std::string> words{"weight-decay=" + settings.text("weight-decay")};
   if (name == "sgd") {
@@ -85,15 +85,59 @@ Pointer make_first_order(std::string_view name, const OptimizerTask& task,
   return make_first_order(name, task, Settings(find_optimizer(name), words));
 }
 
+/// Names with commas between.
+std::vector<std::string> names_in(const std::string& text) {
+  std::vector<std::string> names;
+  std::istringstream stream(text);
+  for (std::string name; std::getline(stream, name, ',');) names.push_back(name);
+  return names;
+}
+
 /// What is the same in all of them.
-[[maybe_unused]] KroneckerOptions kronecker_options(const Settings& settings) {
-  KroneckerOptions options{.f = static_cast<int64_t>(settings.number("f")),
-                           .warmup = static_cast<int64_t>(settings.number("warmup")),
-                           .rescale = parse_rescale(settings.text("rescale")),
-                           .kl_clip = settings.number("kl-clip")};
-  std::istringstream names(settings.text("exclude"));
-  for (std::string name; std::getline(names, name, ',');) options.exclude.push_back(name);
-  return options;
+KroneckerOptions kronecker_options(const Settings& settings) {
+  return {.f = static_cast<int64_t>(settings.number("f")),
+          .warmup = static_cast<int64_t>(settings.number("warmup")),
+          .rescale = parse_rescale(settings.text("rescale")),
+          .kl_clip = settings.number("kl-clip"),
+          .exclude = names_in(settings.text("exclude"))};
+}
+
+MkorOptions mkor_options(const Settings& settings) {
+  const auto whole = [&](const char* key) { return static_cast<int64_t>(settings.number(key)); };
+  const KroneckerOptions shared = kronecker_options(settings);
+  const std::string& half = settings.text("half");
+  return {.renewal = {.form = parse_mkor_form(settings.text("form")),
+                      .gamma = settings.number("gamma"),
+                      .eps = settings.number("eps"),
+                      .zeta = settings.number("zeta"),
+                      .norm = settings.text("stabiliser") == "entry" ? FactorNorm::entry
+                                                                     : FactorNorm::row_sum},
+          .f = shared.f,
+          .warmup = shared.warmup,
+          .half = half == "true"    ? HalfPrecision::float16
+                  : half == "false" ? HalfPrecision::none
+                                    : HalfPrecision::bfloat16,
+          .clip = settings.number("clip"),
+          .rank = whole("rank"),
+          .rescale = shared.rescale,
+          .kl_clip = shared.kl_clip,
+          .exclude = shared.exclude,
+          .verify = whole("verify")};
+}
+
+HybridOptions hybrid_options(const Settings& settings) {
+  const auto whole = [&](const char* key) { return static_cast<int64_t>(settings.number(key)); };
+  using Switch = HybridOptions::Switch;
+  const std::string& rule = settings.text("switch");
+  return {.rule = rule == "auto"    ? Switch::automatic
+                  : rule == "never" ? Switch::never
+                                    : Switch::at_step,
+          .step = rule == "auto" || rule == "never" ? 0 : whole("switch"),
+          .knee = {.window = whole("window"),
+                   .min_steps = whole("min-steps"),
+                   .check = whole("check"),
+                   .patience = whole("patience"),
+                   .beta = settings.number("beta")}};
 }
 
 HessianBlock hessian_block(const std::string& text) {
@@ -140,6 +184,15 @@ Pointer make_optimizer(std::string_view name, const OptimizerTask& task, const S
   check_layers(find_optimizer(name), task.network);
   if (auto optimizer = make_first_order(name, task, settings)) return optimizer;
   if (name == "adahessian") return make_adahessian(task, settings);
+  if (name == "mkor") {
+    return std::make_unique<Mkor>(task.network, make_backend(task, settings),
+                                  mkor_options(settings), task.group);
+  }
+  if (name == "mkor-h") {
+    return std::make_unique<MkorHybrid>(task.network, make_backend(task, settings),
+                                        mkor_options(settings), hybrid_options(settings),
+                                        task.group);
+  }
   if (name == "spectral") {
     const bool learned = settings.text("momentum") == "learned";
     return std::make_unique<Sgd>(task.network.parameter_values(),

@@ -10,14 +10,25 @@ namespace ritz::optim::detail {
 namespace {
 // Rows of a half-precision factor that are widened at a time: they then stay in the cache.
 constexpr int64_t kRows = 256;
+
+bool onednn_works() {
+  const at::NoGradGuard no_graph;
+  try {
+    gemm_by(GemmBackend::onednn, at::ones({2, 2}), at::ones({2, 2}));
+    return true;
+  } catch (const std::exception&) {  // another libtorch
+    return false;
+  }
+}
 }  // namespace
 
 Tensor product(const Tensor& a, const Tensor& b) {
   constexpr double kLarge = 128.0 * 128 * 128;
   const auto work = static_cast<double>(a.size(0)) * static_cast<double>(a.size(1)) *
                     static_cast<double>(b.size(1));
-  const bool onednn = work >= kLarge && std::min(a.size(0), b.size(1)) >= 8 && a.is_cpu() &&
-                      a.scalar_type() == at::kFloat && gemm_probe().available;
+  static const bool available = onednn_works();
+  const bool onednn = available && work >= kLarge && std::min(a.size(0), b.size(1)) >= 8 &&
+                      a.is_cpu() && a.scalar_type() == at::kFloat;
   return onednn ? gemm_by(GemmBackend::onednn, a, b) : a.mm(b);
 }
 

@@ -118,6 +118,21 @@ TEST_F(Train, ExitCodesSayWhoseFaultItWas) {
   EXPECT_FALSE(fs::exists(path("b/log.csv")));
 }
 
+TEST_F(Train, LookingIntoLayersIsReportedAndRefusedWithAWayOut) {
+  ASSERT_EQ(run("a", {"--optimizer", "mkor", "--opt", "f=3", "--opt", "backend=adam"}), 0);
+  EXPECT_TRUE(contents("a/optimizer.csv")
+                  .starts_with("step,seconds,renewals,resets,stabilised,skipped,rank1_error,"
+                               "switched,seconds_reduce,seconds_factor,seconds_precondition,"
+                               "seconds_update\n1,"));
+  // 14 renewals in 40 steps, of (7 + 16) + (17 + 3) words; Adam's own learning rate.
+  EXPECT_NE(contents("a/summary.json").find("\"words_sent\": 602"), std::string::npos);
+  EXPECT_NE(contents("a/log.csv").find("1,0,"), std::string::npos);
+  EXPECT_NE(contents("a/log.csv").find(",0.001,"), std::string::npos);
+  EXPECT_EQ(run("b", {"--optimizer", "mkor", "--opt", "exclude=nobody"}), 3);
+  EXPECT_EQ(run("b", {"--optimizer", "mkor", "--opt", "f=0"}), 2);
+  EXPECT_EQ(run("b", {"--optimizer", "mkor", "--opt", "backend=kfac"}), 2);
+}
+
 TEST_F(Train, DivergenceExitsWithFourAndItsFilesWritten) {
   EXPECT_EQ(run("a", {"--lr", "1e38"}), 4);
   EXPECT_TRUE(fs::exists(path("a/model.safetensors")));
@@ -128,7 +143,8 @@ TEST_F(Train, DivergenceExitsWithFourAndItsFilesWritten) {
 }
 
 TEST_F(Train, CtrlCThenResumeEndsInTheBitsOfAnUninterruptedRun) {
-  const Words more{"--steps", "4000", "--optimizer", "adam", "--schedule", "knee"};
+  const Words more{"--steps",     "4000", "--optimizer", "mkor-h",     "--opt",
+                   "switch=3000", "--lr", "0.01",        "--schedule", "knee"};
   ASSERT_EQ(run("whole", more), 0);
   Words checkpointed = more;
   checkpointed.insert(checkpointed.end(), {"--checkpoint-every", "100"});
@@ -148,9 +164,13 @@ TEST_F(Train, CtrlCThenResumeEndsInTheBitsOfAnUninterruptedRun) {
 
 TEST_F(Train, MpirunTrainsLikeOneProcessWithTheWholeBatch) {
   if (std::system("command -v mpirun > /dev/null") != 0) GTEST_SKIP() << "no mpirun here";
-  ASSERT_EQ(run("one", {"--batch", "20", "--dtype", "float64"}), 0);
+  const Words mkor{"--optimizer", "mkor", "--opt", "half=false", "--dtype", "float64"};
+  Words whole = mkor, half = mkor;
+  whole.insert(whole.end(), {"--batch", "20"});
+  half.insert(half.end(), {"--batch", "10"});
+  ASSERT_EQ(run("one", whole), 0);
   Words words{"mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2"};
-  const Words ritz = line("two", {"--batch", "10", "--dtype", "float64"});
+  const Words ritz = line("two", half);
   words.insert(words.end(), ritz.begin(), ritz.end());
   ASSERT_EQ(ritz::test::finish(begin(words)), 0);
   const auto one = ritz::io::read_safetensors(path("one/model.safetensors"));
@@ -165,7 +185,8 @@ TEST_F(Train, MpirunTrainsLikeOneProcessWithTheWholeBatch) {
 }
 
 TEST_F(Train, ALostRankEndsTheOthersWithOne) {
-  const Words words = line("a", {"--steps", "1000000", "--checkpoint-every", "50"});
+  const Words words = line("a", {"--steps", "1000000", "--checkpoint-every", "50", "--optimizer",
+                                 "mkor", "--opt", "f=1"});
   ritz::test::Environment environment{{"WORLD_SIZE", "2"},
                                       {"MASTER_ADDR", "127.0.0.1"},
                                       {"MASTER_PORT", std::to_string(ritz::test::free_port())}};

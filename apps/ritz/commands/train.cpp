@@ -75,7 +75,7 @@ void Train::run(Run& run) const {
       optim::make_optimizer(optimizer, {learning.network, rate, &group, run.common.seed}, settings);
   const auto pass_warnings = [&] {
     for (const auto& [code, message] : method->take_warnings()) {
-      if (ranks.rank == 0) run.warn(code, message);
+      if (ranks.rank == 0) run.warn(code, message);  // they are the same on all
     }
   };
   pass_warnings();

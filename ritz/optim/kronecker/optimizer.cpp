@@ -272,6 +272,11 @@ void KroneckerOptimizer::retire() {
   arm();
 }
 
+void KroneckerOptimizer::revive() {
+  retired_ = false;
+  arm();
+}
+
 Tensor KroneckerOptimizer::sandwich(size_t k, const Tensor& L, const Tensor& X, const Tensor& R) {
   const auto full = [&] { return detail::times_factor(detail::factor_times(L, X), R); };
   if (several_ranks() || !X.is_cpu() || k >= samples_.size() || !samples_[k]) return full();

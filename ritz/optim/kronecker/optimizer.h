@@ -114,6 +114,7 @@ class KroneckerOptimizer : public Optimizer {
   bool renews(int64_t step) const;  // steps count from 1
   /// From now on the backend alone: nothing is recorded, renewed or preconditioned.
   void retire();
+  void revive();
   bool retired() const { return retired_; }
 
   /// L X R^T for the gradient X of layer k, in X's dtype; L [o, o] and R [i', i'] may be of lower

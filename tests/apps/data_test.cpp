@@ -79,7 +79,7 @@ TEST_F(Data, ConvertRefusesToOverwriteAndToGuess) {
   write("a.csv", "1,2\n3,4\n");
   write("b.npy", "old");
   expect_error("data convert a.csv b.npy", 2, "b.npy");
-  EXPECT_EQ(ritz::tests::read_file(work() / "b.npy"), "old");
+  EXPECT_EQ(ritz::tests::read_text(work() / "b.npy"), "old");
   EXPECT_EQ(ritz("data convert a.csv b.npy --force").code, 0);
   expect_error("data convert a.csv c.xyz", 2, "c.xyz");
   expect_error("data convert missing.npy c.npy", 3, "missing.npy");
@@ -140,13 +140,13 @@ TEST_F(Data, MakePutsTheTruthBesideIt) {
   // s^2 = sigma^2 P / b; lambda + s^2 / lambda.
   EXPECT_NEAR(truth["lambda_1"].get<double>(), 20 + 0.25 * 31 / 4 / 20, 1e-12);
   EXPECT_EQ(ritz::io::read_array(path("w.npy")).shape, (std::vector<int64_t>{31, 31}));
-  const auto first = ritz::tests::read_file(work() / "w.npy");
+  const auto first = ritz::tests::read_text(work() / "w.npy");
   ASSERT_EQ(ritz("data make spiked-wigner --size 31 --spikes 20,-9 --sigma 0.5 --batch 4 --seed 3 "
                  "--threads 1 "
                  "--force --out w.npy")
                 .code,
             0);
-  EXPECT_EQ(ritz::tests::read_file(work() / "w.npy"), first) << "the same seed gives the same file";
+  EXPECT_EQ(ritz::tests::read_text(work() / "w.npy"), first) << "the same seed gives the same file";
   expect_error("data make spiked-wigner --size 31 --out w.npy", 2, "w.npy");
   expect_error("data make spiked-wigner --size 0 --out v.npy", 2, "--size");
   expect_error("data make spiked-wigner --size 1 --out v.npy", 3, "spikes");

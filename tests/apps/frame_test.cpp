@@ -115,7 +115,7 @@ TEST_F(Frame, JsonToDashIsAloneOnStandardOutput) {
 TEST_F(Frame, ExistingTargetsNeedForce) {
   write("r.json", "old");
   expect_error("study list --json r.json", 2, "r.json");
-  EXPECT_EQ(ritz::tests::read_file(work() / "r.json"), "old");
+  EXPECT_EQ(ritz::tests::read_text(work() / "r.json"), "old");
   EXPECT_EQ(ritz("study list --json r.json --force").code, 0);
   EXPECT_EQ(json("r.json")["command"], "study");
   expect_error("study list --json missing/r.json", 3, "missing");

@@ -2,15 +2,15 @@
 // Runs the ritz program as a user's shell would.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+
+#include "tests/io/temporary_folder.h"
 
 namespace ritz::tests {
 
@@ -19,10 +19,7 @@ struct Outcome {
   std::string out, err;
 };
 
-inline std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+using test::read_text;
 
 /// A test that runs the program in an empty folder of its own.
 class ProgramTest : public testing::Test {
@@ -30,26 +27,21 @@ class ProgramTest : public testing::Test {
   void SetUp() override {
     const char* program = std::getenv("RITZ_PROGRAM");
     program_ = program != nullptr ? program : std::string(RITZ_BUILD_DIR) + "/apps/ritz/ritz";
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::temp_directory_path() /
-              ("ritz_" + std::string(test->name()) + "_" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_ / "work");
+    std::filesystem::create_directory(work());
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   /// `line` is what follows `ritz` in a shell; it may hold redirections and pipes.
   Outcome ritz(const std::string& line) { return shell("exec '" + program_ + "' " + line); }
   /// A shell's line; $RITZ is the program.
   Outcome shell(const std::string& line, const std::string& interpreter = "sh") {
-    const std::string script = (folder_ / "script").string();
+    const std::string script = folder_ / "script";
     std::ofstream(script) << "cd '" << work().string() << "'\nRITZ='" << program_ << "'\n"
                           << line << "\n";
-    const int status =
-        std::system((interpreter + " '" + script + "' >'" + (folder_ / "out").string() + "' 2>'" +
-                     (folder_ / "err").string() + "'")
-                        .c_str());
+    const int status = std::system((interpreter + " '" + script + "' >'" + (folder_ / "out") +
+                                    "' 2>'" + (folder_ / "err") + "'")
+                                       .c_str());
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return {code, read_file(folder_ / "out"), read_file(folder_ / "err")};
+    return {code, read_text(folder_ / "out"), read_text(folder_ / "err")};
   }
   /// Runs it and expects an error: this exit code, one line of that form, nothing on standard
   /// output and nothing new in the folder.
@@ -78,12 +70,12 @@ class ProgramTest : public testing::Test {
     std::ofstream(work() / name, std::ios::binary) << text;
   }
   nlohmann::json json(const std::string& name) const {
-    return nlohmann::json::parse(read_file(work() / name));
+    return nlohmann::json::parse(read_text(work() / name));
   }
 
  private:
   std::string program_;
-  std::filesystem::path folder_;
+  const test::TemporaryFolder folder_;
 };
 
 }  // namespace ritz::tests

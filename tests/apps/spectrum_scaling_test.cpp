@@ -61,11 +61,11 @@ TEST_F(SpectrumScaling, TellsTheLearningRateForEachBatchSize) {
   EXPECT_NEAR(r["rules"][2]["lr_adam"].get<double>(), 0.2, 1e-12);
   EXPECT_NEAR(tuned["damping_law"].get<double>(), 0.1 * c / 2 * (1 / 16. - 1 / 120.), 1e-9);
   EXPECT_GE(r["rules"][2]["lr_sgd"].get<double>(), 0.1);
-  std::istringstream table(read_file(work() / "t.csv"));
+  std::istringstream table(read_text(work() / "t.csv"));
   std::string head;
   std::getline(table, head);
   EXPECT_NE(head.find("B,b,lambda_1,lambda_1_se"), std::string::npos) << head;
-  EXPECT_NE(read_file(work() / "p.svg").find("<svg"), std::string::npos);
+  EXPECT_NE(read_text(work() / "p.svg").find("<svg"), std::string::npos);
 }
 
 TEST_F(SpectrumScaling, GivesTheStableRateWhereNothingWasTuned) {
@@ -127,7 +127,7 @@ TEST_F(SpectrumScaling, LearnerTrainsThroughTheProgram) {
       "train --model mlp:6-8-3 --data x.npy --labels y.npy --optimizer spectral --batch 10 --steps "
       "60 --out run");
   ASSERT_EQ(run.code, 0) << run.err;
-  std::istringstream log(read_file(work() / "run" / "optimizer.csv"));
+  std::istringstream log(read_text(work() / "run" / "optimizer.csv"));
   std::string head;
   std::getline(log, head);
   EXPECT_NE(head.find("L,l,learner_lr,momentum"), std::string::npos) << head;

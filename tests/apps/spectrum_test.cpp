@@ -13,6 +13,7 @@
 #include "ritz/io/array_file.h"
 #include "ritz/io/tensor.h"
 #include "ritz/krylov/quadrature.h"
+#include "tests/io/temporary_folder.h"
 
 namespace {
 
@@ -26,14 +27,7 @@ struct Outcome {
 
 class SpectrumCommand : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ =
-        std::filesystem::temp_directory_path() / ("ritz_spectrum_" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
 
   static Outcome run(const std::string& arguments) {
     const char* program = std::getenv("RITZ_PROGRAM");
@@ -56,7 +50,8 @@ class SpectrumCommand : public testing::Test {
     return (A + A.t()) / std::sqrt(2.0 * static_cast<double>(n));
   }
 
-  std::filesystem::path folder_;
+ private:
+  const ritz::test::TemporaryFolder folder_;
 };
 
 TEST_F(SpectrumCommand, ReportsWhatTheDenseSolverFinds) {

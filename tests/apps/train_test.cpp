@@ -13,6 +13,7 @@
 #include "ritz/io/array_file.h"
 #include "ritz/io/safetensors.h"
 #include "tests/dist/launch.h"
+#include "tests/io/temporary_folder.h"
 
 namespace {
 
@@ -25,8 +26,6 @@ class Train : public testing::Test {
     const char* program = std::getenv("RITZ_PROGRAM");
     if (program == nullptr || !fs::exists(program)) GTEST_SKIP() << "RITZ_PROGRAM is not built";
     program_ = program;
-    folder_ = fs::path(testing::TempDir()) / ("ritz-train-" + std::to_string(getpid()));
-    fs::create_directories(folder_);
     // 200 samples of 6 numbers, the label being the largest of the first three.
     auto x = ritz::io::make_array("x", {200, 6}, ritz::io::DType::float32);
     auto y = ritz::io::make_array("y", {200}, ritz::io::DType::int64);
@@ -36,21 +35,13 @@ class Train : public testing::Test {
       for (int j = 0; j < 6; ++j) values[6 * i + j] = std::sin(static_cast<float>(i * i + 7 * j));
       labels[i] = std::max_element(values + 6 * i, values + 6 * i + 3) - (values + 6 * i);
     }
-    ritz::io::write_arrays((folder_ / "x.npy").string(), {x}, {.force = true});
-    ritz::io::write_arrays((folder_ / "y.npy").string(), {y}, {.force = true});
+    ritz::io::write_arrays(path("x.npy"), {x}, {.force = true});
+    ritz::io::write_arrays(path("y.npy"), {y}, {.force = true});
   }
-  void TearDown() override { fs::remove_all(folder_); }
-
   Words line(const std::string& out, const Words& more = {}) const {
-    Words words{program_,   "train",
-                "--model",  "mlp:6-16-3",
-                "--data",   (folder_ / "x.npy").string(),
-                "--labels", (folder_ / "y.npy").string(),
-                "--batch",  "10",
-                "--steps",  "40",
-                "--quiet",  "--threads",
-                "1",        "--out",
-                path(out)};
+    Words words{program_,   "train",       "--model", "mlp:6-16-3", "--data",  path("x.npy"),
+                "--labels", path("y.npy"), "--batch", "10",         "--steps", "40",
+                "--quiet",  "--threads",   "1",       "--out",      path(out)};
     for (const auto& word : more) {
       // Given again, an option replaces the one above.
       const auto old = std::find(words.begin(), words.end(), word);
@@ -65,13 +56,8 @@ class Train : public testing::Test {
   int run(const std::string& out, const Words& more = {}) const {
     return ritz::test::finish(begin(line(out, more)));
   }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  std::string contents(const std::string& name) const {
-    std::ifstream file(path(name), std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
+  std::string path(const std::string& name) const { return folder_ / name; }
+  std::string contents(const std::string& name) const { return ritz::test::read_text(path(name)); }
   bool wait_for(const std::string& name) const {
     for (int k = 0; k < 30000 && !fs::exists(path(name)); ++k) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -80,7 +66,7 @@ class Train : public testing::Test {
   }
 
   std::string program_;
-  fs::path folder_;
+  const ritz::test::TemporaryFolder folder_;
 };
 
 TEST_F(Train, WritesItsFilesAndRepeatsItsBits) {

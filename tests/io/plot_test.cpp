@@ -2,7 +2,6 @@
 #include "ritz/io/plot.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +9,7 @@
 #include <limits>
 
 #include "ritz/base/error.h"
+#include "tests/io/temporary_folder.h"
 
 namespace {
 
@@ -26,13 +26,9 @@ Figure figure() {
 
 class PlotFiles : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("ritz_plot_" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  std::filesystem::path folder_;
+  std::string path(const std::string& name) const { return folder_ / name; }
+
+  const ritz::test::TemporaryFolder folder_;
 };
 
 TEST(Plot, SvgHasAxesLabelsAndColoursForDarkPages) {
@@ -59,8 +55,8 @@ TEST(Plot, EveryStyleDraws) {
 
 TEST(Plot, WordsRunNothingAndAreShownAsTheyAre) {
   Figure hostile = figure();
-  const std::string victim =
-      std::filesystem::temp_directory_path() / ("ritz_victim_" + std::to_string(getpid()));
+  const ritz::test::TemporaryFolder folder;
+  const std::string victim = folder / "victim";
   hostile.title =
       "it's `touch " + victim + "` $(touch " + victim + ")\n' ; system('touch " + victim + "') #";
   hostile.curves[0].label = "a_b^c {/Symbol x} @macro %d \\n";
@@ -102,14 +98,14 @@ TEST_F(PlotFiles, WithoutGnuplotSaysSoAndLeavesNothing) {
   setenv("PATH", "/nonexistent", 1);
   EXPECT_THROW(ritz::io::write_figure(path("b.svg"), figure()), ritz::SystemFailure);
   setenv("PATH", saved.c_str(), 1);
-  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  EXPECT_TRUE(std::filesystem::is_empty(path("")));
 }
 
 TEST_F(PlotFiles, DataThatGnuplotCannotDrawIsAnErrorWithItsReason) {
   Figure negative = figure();
   negative.curves[0].x = {-1, -2, -4};  // on a logarithmic axis nothing is left
   EXPECT_THROW(ritz::io::write_figure(path("c.svg"), negative), ritz::SystemFailure);
-  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  EXPECT_TRUE(std::filesystem::is_empty(path("")));
 }
 
 }  // namespace

@@ -3,10 +3,6 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
-#include <unistd.h>
-
-#include <filesystem>
-
 #include "ritz/base/error.h"
 #include "ritz/base/random.h"
 #include "ritz/io/array_file.h"
@@ -15,6 +11,7 @@
 #include "ritz/linop/algebra.h"
 #include "ritz/linop/dense.h"
 #include "ritz/linop/diagonal.h"
+#include "tests/io/temporary_folder.h"
 
 namespace {
 
@@ -216,9 +213,8 @@ TEST(Stems, ShowOutliersWithTheirWeight) {
 }
 
 TEST(CurvatureSuite, FilesReadBackToTheSameBits) {
-  const auto path =
-      (std::filesystem::temp_directory_path() / ("ritz_suite_" + std::to_string(getpid()) + ".npz"))
-          .string();
+  const ritz::test::TemporaryFolder folder;
+  const std::string path = folder / "suite.npz";
   const auto q =
       ritz::spectral_quadrature(ritz::DenseOperator(wigner(40)), {.steps = 9, .probes = 2});
   ritz::write_curvature_suite(path, q);
@@ -249,7 +245,6 @@ TEST(CurvatureSuite, FilesReadBackToTheSameBits) {
   EXPECT_THROW(ritz::read_curvature_suite(path), ritz::DataError);
   ritz::io::write_arrays(path, {ritz::io::to_array("eigvals", eigvals)}, {.force = true});
   EXPECT_THROW(ritz::read_curvature_suite(path), ritz::DataError);
-  std::filesystem::remove(path);
 }
 
 TEST(Quadrature, RejectsBadOptions) {

@@ -18,28 +18,6 @@ using oracle::relative_error;
 
 constexpr int64_t kN = 7, kC = 3;
 
-/// Tokens through an embedding and a strided, grouped 1-d convolution, its linear layer used twice.
-class Sentence : public Layer {
- public:
-  Sentence()
-      : embedding_(register_module("embedding", std::make_shared<Embedding>(5, 4))),
-        conv_(register_module(
-            "conv",
-            std::make_shared<Conv1d>(4, 4, ConvOptions{.stride = 2, .padding = 1, .groups = 2}))),
-        twice_(register_module("twice", std::make_shared<Linear>(4, 4))),
-        head_(register_module("head", std::make_shared<Linear>(4, kC))) {}
-  Tensor forward(const Tensor& x) override {
-    const Tensor tokens = (x * 2).round().clamp(-2, 2).to(at::kLong) + 2;
-    const Tensor h = conv_->forward(embedding_->forward(tokens).transpose(1, 2)).mean(2).tanh();
-    return head_->forward(twice_->forward(twice_->forward(h).tanh()).tanh());
-  }
-
- private:
-  std::shared_ptr<Embedding> embedding_;
-  std::shared_ptr<Conv1d> conv_;
-  std::shared_ptr<Linear> twice_, head_;
-};
-
 struct Shape {
   const char* model;
   std::vector<int64_t> input;
@@ -50,7 +28,7 @@ const Shape kShapes[] = {
 
 Network build(const char* model, const std::vector<int64_t>& input, at::ScalarType dtype) {
   if (std::string(model) == "sentence") {
-    auto net = std::make_shared<Sentence>();
+    auto net = std::make_shared<oracle::Sentence>(kC, true);
     net->to(dtype);
     initialise(*net, 4);
     torch::NoGradGuard no_grad;  // embeddings of ordinary size, so that second derivatives are seen

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <torch/types.h>
-#include <unistd.h>
 
 #include <filesystem>
 
@@ -10,24 +9,19 @@
 #include "ritz/base/random.h"
 #include "ritz/io/array_file.h"
 #include "ritz/io/tensor.h"
+#include "tests/io/temporary_folder.h"
 
 namespace ritz::nn {
 namespace {
 
-namespace fs = std::filesystem;
-
 class Data : public testing::Test {
  protected:
-  Data() : folder_(fs::path(testing::TempDir()) / ("ritz-data-" + std::to_string(getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~Data() override { fs::remove_all(folder_); }
   std::string write(const std::string& name, const Tensor& tensor) const {
-    const std::string path = (folder_ / name).string();
+    const std::string path = folder_ / name;
     io::write_arrays(path, {io::to_array("data", tensor)}, {.force = true});
     return path;
   }
-  std::string folder() const { return folder_.string(); }
+  std::string folder() const { return folder_ / ""; }
 
   static std::string error_of(const DataOptions& options) {
     try {
@@ -39,7 +33,7 @@ class Data : public testing::Test {
   }
 
  private:
-  const fs::path folder_;
+  const test::TemporaryFolder folder_;
 };
 
 Tensor bytes(at::IntArrayRef shape) {
@@ -118,7 +112,7 @@ TEST_F(Data, FloatingTargetsStay) {
 }
 
 TEST_F(Data, FashionMnistIsRead) {
-  if (!fs::exists("/usr/share/datasets/fashion-mnist"))
+  if (!std::filesystem::exists("/usr/share/datasets/fashion-mnist"))
     GTEST_SKIP() << "Debian's package is not installed";
   const auto data =
       load_labelled_data({.data = "fashion-mnist", .pool = 2, .limit = 1000, .test_limit = 50});

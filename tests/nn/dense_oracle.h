@@ -6,6 +6,7 @@
 
 #include "ritz/base/random.h"
 #include "ritz/nn/curvature.h"
+#include "ritz/nn/layers.h"
 
 namespace ritz::nn::oracle {
 
@@ -74,6 +75,30 @@ inline double relative_error(const Tensor& a, const Tensor& b) {
   const double scale = b.abs().max().item<double>();
   return (a - b).abs().max().item<double>() / (scale > 0 ? scale : 1);
 }
+
+/// Tokens through an embedding and a strided, grouped 1-d convolution, then one linear layer twice
+/// (with a bias or without) and a head: every kind of layer that images do not need.
+class Sentence : public Layer {
+ public:
+  Sentence(int64_t outputs, bool bias)
+      : embedding_(register_module("embedding", std::make_shared<Embedding>(5, 4))),
+        conv_(register_module(
+            "conv",
+            std::make_shared<Conv1d>(4, 4, ConvOptions{.stride = 2, .padding = 1, .groups = 2}))),
+        twice_(register_module("twice", std::make_shared<Linear>(4, 4, bias))),
+        head_(register_module("head", std::make_shared<Linear>(4, outputs))) {}
+  /// Numbers [N, L] become tokens 0 ... 4.
+  Tensor forward(const Tensor& x) override {
+    const Tensor tokens = (x * 2).round().clamp(-2, 2).to(at::kLong) + 2;
+    const Tensor h = conv_->forward(embedding_->forward(tokens).transpose(1, 2)).mean(2).tanh();
+    return head_->forward(twice_->forward(twice_->forward(h).tanh()).tanh());
+  }
+
+ private:
+  std::shared_ptr<Embedding> embedding_;
+  std::shared_ptr<Conv1d> conv_;
+  std::shared_ptr<Linear> twice_, head_;
+};
 
 /// Gaussian inputs and targets fit for the loss.
 inline Objective make_objective(Network network, Loss loss, std::vector<int64_t> shape,

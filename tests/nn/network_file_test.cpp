@@ -4,27 +4,19 @@
 #include <torch/script.h>
 #include <torch/types.h>
 
-#include <unistd.h>
-
 #include <fstream>
 
 #include "dense_oracle.h"
 #include "ritz/base/error.h"
 #include "ritz/nn/models.h"
+#include "tests/io/temporary_folder.h"
 
 namespace ritz::nn {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// A folder of this test's own, removed at the end.
 class Files : public testing::Test {
  protected:
-  Files() : folder_(fs::path(testing::TempDir()) / ("ritz-network-" + std::to_string(getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~Files() override { fs::remove_all(folder_); }
-  fs::path path(const std::string& name) const { return folder_ / name; }
+  std::string path(const std::string& name) const { return folder_ / name; }
 
   static std::string error_of(const std::function<void()>& run) {
     try {
@@ -36,7 +28,7 @@ class Files : public testing::Test {
   }
 
  private:
-  const fs::path folder_;
+  const test::TemporaryFolder folder_;
 };
 
 TEST_F(Files, ParametersBuffersAndMetadataReadBack) {
@@ -94,8 +86,8 @@ TEST_F(Files, TorchScriptNetworksHaveAHessian) {
     def forward(self, x):
         return torch.tanh(x.matmul(self.w1)).matmul(self.w2) + self.frozen
   )");
-  module.save(path("net.pt").string());
-  const Network network = make_network(path("net.pt").string(), {.tensor = at::kDouble});
+  module.save(path("net.pt"));
+  const Network network = make_network(path("net.pt"), {.tensor = at::kDouble});
   EXPECT_EQ(network.parameter_count(), 48);
   ASSERT_EQ(network.buffers.size(), 1U);
   EXPECT_EQ(network.chain, nullptr);
@@ -123,14 +115,14 @@ TEST_F(Files, TorchScriptNetworksHaveAHessian) {
 
 TEST_F(Files, WhatIsNoTorchScriptIsADataError) {
   std::ofstream(path("bad.pt")) << "no zip archive";
-  const std::string error = error_of([&] { make_network(path("bad.pt").string()); });
+  const std::string error = error_of([&] { make_network(path("bad.pt")); });
   EXPECT_NE(error.find("expected a TorchScript file"), std::string::npos) << error;
   EXPECT_EQ(error.find('\n'), std::string::npos);
-  EXPECT_THROW(load_torchscript(path("none.pt").string()), DataError);
+  EXPECT_THROW(load_torchscript(path("none.pt")), DataError);
   torch::jit::Module empty("empty");
   empty.define("def forward(self, x):\n    return x\n");
-  empty.save(path("empty.pt").string());
-  EXPECT_THROW(load_torchscript(path("empty.pt").string()), Unsupported);
+  empty.save(path("empty.pt"));
+  EXPECT_THROW(load_torchscript(path("empty.pt")), Unsupported);
 }
 
 }  // namespace

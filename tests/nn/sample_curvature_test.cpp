@@ -15,28 +15,6 @@ using oracle::relative_error;
 
 constexpr int64_t kN = 7, kC = 3;
 
-/// A layer called twice, an embedding, a strided grouped 1-d convolution, one without bias.
-class Mixed : public Layer {
- public:
-  Mixed()
-      : embedding_(register_module("embedding", std::make_shared<Embedding>(5, 4))),
-        conv_(register_module(
-            "conv",
-            std::make_shared<Conv1d>(4, 4, ConvOptions{.stride = 2, .padding = 1, .groups = 2}))),
-        twice_(register_module("twice", std::make_shared<Linear>(4, 4, false))),
-        head_(register_module("head", std::make_shared<Linear>(4, kC))) {}
-  Tensor forward(const Tensor& x) override {
-    const Tensor tokens = (x * 2).round().clamp(-2, 2).to(at::kLong) + 2;
-    const Tensor h = conv_->forward(embedding_->forward(tokens).transpose(1, 2)).mean(2).tanh();
-    return head_->forward(twice_->forward(twice_->forward(h).tanh()).tanh());
-  }
-
- private:
-  std::shared_ptr<Embedding> embedding_;
-  std::shared_ptr<Conv1d> conv_;
-  std::shared_ptr<Linear> twice_, head_;
-};
-
 /// Uses its weight outside of its layer too: the captured part is not the whole gradient.
 class Tied : public Layer {
  public:
@@ -65,7 +43,7 @@ Objective build(const std::string& name, LossKind kind) {
     initialise(*layer, 3);
     return make_objective(wrap(std::move(layer), name), {.kind = kind}, std::move(shape), kN, kC);
   };
-  if (name == "mixed") return own(std::make_shared<Mixed>(), {6});
+  if (name == "mixed") return own(std::make_shared<oracle::Sentence>(kC, false), {6});
   if (name == "tied") return own(std::make_shared<Tied>(), {4});
   if (name == "foreign") {
     return make_objective(wrap(std::make_shared<Foreign>(), name), {.kind = kind}, {4}, kN, kC);

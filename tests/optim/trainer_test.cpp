@@ -14,11 +14,13 @@
 #include "ritz/nn/network_file.h"
 #include "ritz/optim/make_optimizer.h"
 #include "tests/dist/launch.h"
+#include "tests/io/temporary_folder.h"
 
 namespace {
 
 using namespace ritz::optim;
 using at::Tensor;
+using ritz::test::read_text;
 namespace fs = std::filesystem;
 
 constexpr int64_t kSamples = 101;
@@ -63,24 +65,18 @@ Outcome run(const Setting& setting) {
   return run(setting, alone);
 }
 
-/// A folder of this test, empty.
-std::string folder(const std::string& name) {
-  const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-  std::string full = std::string("ritz-trainer-") + std::to_string(getpid()) + "-" +
-                     test->test_suite_name() + test->name() + "-" + name;
-  std::replace(full.begin(), full.end(), '/', '_');
-  const fs::path path = fs::path(testing::TempDir()) / full;
-  fs::remove_all(path);
-  fs::create_directories(path);
-  return path.string();
-}
+/// Empty folders that go with the test.
+class Folders {
+ protected:
+  std::string folder(const std::string& name) const {
+    const std::string path = folder_ / name;
+    fs::create_directories(path);
+    return path;
+  }
 
-std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
+ private:
+  const ritz::test::TemporaryFolder folder_;
+};
 
 /// The rows of a log without its column `seconds`, the last one of log.csv.
 std::vector<std::string> rows_without_seconds(const fs::path& path) {
@@ -91,9 +87,9 @@ std::vector<std::string> rows_without_seconds(const fs::path& path) {
 }
 
 void expect_same_files(const std::string& a, const std::string& b) {
-  EXPECT_EQ(contents(fs::path(a) / "model.safetensors"),
-            contents(fs::path(b) / "model.safetensors"));
-  EXPECT_FALSE(contents(fs::path(a) / "model.safetensors").empty());
+  EXPECT_EQ(read_text(fs::path(a) / "model.safetensors"),
+            read_text(fs::path(b) / "model.safetensors"));
+  EXPECT_FALSE(read_text(fs::path(a) / "model.safetensors").empty());
   EXPECT_EQ(rows_without_seconds(fs::path(a) / "log.csv"),
             rows_without_seconds(fs::path(b) / "log.csv"));
   EXPECT_EQ(rows_without_seconds(fs::path(a) / "optimizer.csv").size(),
@@ -101,7 +97,7 @@ void expect_same_files(const std::string& a, const std::string& b) {
 }
 
 /// "name key=value key=value"
-class EachOptimizer : public testing::TestWithParam<std::string> {
+class EachOptimizer : public testing::TestWithParam<std::string>, protected Folders {
  protected:
   static Setting setting() {
     std::istringstream words(GetParam());
@@ -111,6 +107,7 @@ class EachOptimizer : public testing::TestWithParam<std::string> {
     return setting;
   }
 };
+class Trainer : public testing::Test, protected Folders {};
 
 TEST_P(EachOptimizer, LearnsAndRepeatsItsBits) {
   const auto first = run(setting()), second = run(setting());
@@ -162,7 +159,7 @@ TEST(DISABLED_Trainer, IsKilled) {
   run(setting);
 }
 
-TEST(Trainer, KilledAndResumedEqualsUninterrupted) {
+TEST_F(Trainer, KilledAndResumedEqualsUninterrupted) {
   Setting whole{.optimizer = "adam"}, killed = whole;
   whole.options.out = folder("whole");
   run(whole);
@@ -177,7 +174,7 @@ TEST(Trainer, KilledAndResumedEqualsUninterrupted) {
   expect_same_files(whole.options.out, killed.options.out);
 }
 
-TEST(Trainer, AccumulationEqualsOneLargeBatch) {
+TEST_F(Trainer, AccumulationEqualsOneLargeBatch) {
   Setting large{.dtype = at::kDouble}, parts = large;
   large.options.batch = 24;
   parts.options.batch = 8;
@@ -207,7 +204,7 @@ TEST(DISABLED_Trainer, IsARank) {
   EXPECT_EQ(outcome.result.words_sent, outcome.result.steps * words);
 }
 
-class Ranks : public testing::TestWithParam<int> {};
+class Ranks : public testing::TestWithParam<int>, protected Folders {};
 
 TEST_P(Ranks, EqualOneRankWithTheWholeBatchAlsoStoppedAndResumed) {
   Setting one{.optimizer = "adam", .dtype = at::kDouble};
@@ -231,7 +228,7 @@ TEST_P(Ranks, EqualOneRankWithTheWholeBatchAlsoStoppedAndResumed) {
 
 INSTANTIATE_TEST_SUITE_P(TwoAndThree, Ranks, testing::Values(2, 3));
 
-TEST(Trainer, NonFiniteLossStopsWithFilesWritten) {
+TEST_F(Trainer, NonFiniteLossStopsWithFilesWritten) {
   Setting setting;
   setting.options.lr = 1e38;
   setting.options.out = folder("out");
@@ -242,10 +239,10 @@ TEST(Trainer, NonFiniteLossStopsWithFilesWritten) {
   EXPECT_TRUE(fs::exists(fs::path(setting.options.out) / "model.safetensors"));
   const auto rows = rows_without_seconds(fs::path(setting.options.out) / "log.csv");
   EXPECT_EQ(rows.size(), static_cast<size_t>(*result.diverged_at) + 1);
-  EXPECT_EQ(contents(fs::path(setting.options.out) / "log.csv").find("nan"), std::string::npos);
+  EXPECT_EQ(read_text(fs::path(setting.options.out) / "log.csv").find("nan"), std::string::npos);
 }
 
-TEST(Trainer, ResumeRefusesAnotherRunByTheNameOfTheDifference) {
+TEST_F(Trainer, ResumeRefusesAnotherRunByTheNameOfTheDifference) {
   Setting setting;
   setting.options.out = folder("out");
   setting.options.resume = true;
@@ -267,7 +264,7 @@ TEST(Trainer, ResumeRefusesAnotherRunByTheNameOfTheDifference) {
   EXPECT_THROW(run(setting), ritz::DataError);
 }
 
-TEST(Trainer, AFreshRunForgetsTheFoldersOldCheckpoint) {
+TEST_F(Trainer, AFreshRunForgetsTheFoldersOldCheckpoint) {
   Setting setting;
   setting.options.out = folder("out");
   setting.options.checkpoint_every = 10;
@@ -292,7 +289,7 @@ class Halving : public Controller {
   Tensor count_ = at::zeros({}, at::kDouble);
 };
 
-TEST(Trainer, AControllerSetsTheRateKeepsItsStateAndReports) {
+TEST_F(Trainer, AControllerSetsTheRateKeepsItsStateAndReports) {
   Setting setting;
   setting.options.out = folder("out");
   setting.options.steps = 6;
@@ -304,7 +301,7 @@ TEST(Trainer, AControllerSetsTheRateKeepsItsStateAndReports) {
   setting.options.stop = nullptr;
   setting.options.resume = true;
   EXPECT_EQ(run(setting, alone, &second).result.log.back().lr, std::pow(0.5, 6));
-  const std::string log = contents(fs::path(setting.options.out) / "optimizer.csv");
+  const std::string log = read_text(fs::path(setting.options.out) / "optimizer.csv");
   EXPECT_TRUE(log.starts_with("step,seconds,count\n")) << log;
   EXPECT_TRUE(log.ends_with(",6\n")) << log;
 }

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +7,7 @@
 
 #include "ritz/base/error.h"
 #include "studies/results.h"
+#include "tests/io/temporary_folder.h"
 
 namespace {
 
@@ -50,11 +50,9 @@ TEST(Verdict, ClaimBelowItsScaleIsNotRefuted) {
 }
 
 TEST(Results, FolderHoldsWhatTheDesignSays) {
-  const auto folder =
-      std::filesystem::temp_directory_path() / ("ritz_results_" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
+  const ritz::test::TemporaryFolder folder;
   auto record = run_study(kMeasured, {.seed = 5}, false);
-  write_results(record, folder, false);
+  write_results(record, folder / "", false);
   std::ifstream file(folder / "results.json");
   const auto json = nlohmann::json::parse(file);
   EXPECT_EQ(json["slug"], "one");
@@ -70,7 +68,6 @@ TEST(Results, FolderHoldsWhatTheDesignSays) {
   const std::string text{std::istreambuf_iterator<char>(csv), {}};
   EXPECT_EQ(text, "b,y\n1,0.1\n2,\n");
   EXPECT_TRUE(std::filesystem::exists(folder / "curve.svg"));
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Report, PageIsWholeEscapedAndFetchesNothing) {

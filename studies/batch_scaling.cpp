@@ -29,10 +29,13 @@ Images fashion_mnist(int64_t limit, int64_t pool) {
 
 StudyResult study_batch_scaling(const StudyContext& context) {
   StudyResult result;
-  if (context.scale == Scale::full)
-    throw Unsupported(
-        "batch-scaling: the paper's own scale (VGG-16 and WideResNet on CIFAR-100, ResNet on "
-        "ImageNet) runs through `ritz train` and `ritz spectrum scaling` on your data");
+  if (context.scale == Scale::full) {
+    throw Unsupported(format_error(
+        "batch-scaling at full scale",
+        "ritz train and ritz spectrum scaling on your data (docs/methods/batch-scaling.md has the "
+        "lines)",
+        "a study, which would need the paper's CIFAR-100, ImageNet and GPU weeks"));
+  }
   batch_scaling::theorems(context, result);
   const auto trained = batch_scaling::batch_hessians(context, result);
   batch_scaling::local_rates(context, trained, result);

@@ -88,11 +88,17 @@ size_t holding(const StudyRecord& record) {
       std::count_if(claims.begin(), claims.end(), [](const Claim& c) { return c.holds; }));
 }
 
+/// Why there are no claims.
+std::string stopped_tag(const StudyRecord& record) {
+  return record.unsupported ? "<span class=\"tag\">not at this scale</span>"
+                            : "<span class=\"tag fails\">stopped</span>";
+}
+
 std::string overview_row(const StudyRecord& record) {
   std::string out = "<tr><td><a href=\"#" + escaped(record.study->slug) + "\">" +
                     escaped(record.study->title) + "</a></td><td>";
   if (!record.failure.empty()) {
-    out += "<span class=\"tag fails\">stopped</span>";
+    out += stopped_tag(record);
   } else {
     out += "<ul class=\"dots\">";
     for (const auto& claim : record.result.claims) {
@@ -136,7 +142,7 @@ std::string section(const StudyRecord& record) {
                     "</h2>\n<p>" + escaped(study.summary) + "</p>\n<p class=\"soft small\">" +
                     escaped(study.source) + "</p>\n";
   if (!record.failure.empty()) {
-    out += "<p><span class=\"tag fails\">stopped</span> " + escaped(record.failure) + "</p>\n";
+    out += "<p>" + stopped_tag(record) + ' ' + escaped(record.failure) + "</p>\n";
   }
   for (const auto& claim : record.result.claims) out += claim_card(record, claim);
   for (size_t i = 0; i < record.result.figures.size() && i < record.svgs.size(); ++i) {

@@ -79,6 +79,7 @@ StudyRecord run_study(const Study& study, const StudyContext& context, bool keep
   } catch (const std::exception& error) {
     if (!keep_going) throw;
     record.failure = error.what();
+    record.unsupported = dynamic_cast<const Unsupported*>(&error) != nullptr;
     record.failure = record.failure.substr(0, record.failure.find('\n'));
   }
   record.seconds = timer.seconds();

@@ -19,6 +19,7 @@ struct StudyRecord {
   std::string repeat = {};             // the command line that does it again
   std::vector<std::string> svgs = {};  // the pictures' text, in the order of result.figures
   std::string failure = {};            // why it stopped; empty: it did not
+  bool unsupported = false;            // it stopped because it has no such scale
 };
 
 enum class Verdict { holds, fails, below_scale };

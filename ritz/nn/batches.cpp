@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/nn/detail/buffer_guard.h"
 #include "ritz/nn/detail/memory_meter.h"
 
 namespace ritz::nn::detail {
@@ -14,25 +15,6 @@ constexpr int64_t kSmall = 16;
 /// A pass needs no more than this even where there is more: larger temporaries only cost page
 /// faults.
 constexpr int64_t kComfortable = int64_t{256} << 20;
-
-/// Running statistics that a pass in training mode moves, put back afterwards.
-class BufferGuard {
- public:
-  BufferGuard(const Network& network, bool active) : network_(network) {
-    if (!active) return;
-    for (const auto& b : network.buffers) saved_.push_back(b.value.clone());
-  }
-  ~BufferGuard() {
-    torch::NoGradGuard no_grad;
-    for (size_t i = 0; i < saved_.size(); ++i) network_.buffers[i].value.copy_(saved_[i]);
-  }
-  BufferGuard(const BufferGuard&) = delete;
-  BufferGuard& operator=(const BufferGuard&) = delete;
-
- private:
-  const Network& network_;
-  std::vector<Tensor> saved_;
-};
 
 }  // namespace
 

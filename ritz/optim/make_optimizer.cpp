@@ -217,7 +217,8 @@ std::unique_ptr<Controller> make_controller(std::string_view name, const Control
                          .safety = settings.number("safety"),
                          .cap = settings.number("cap"),
                          .smoothing = settings.number("smoothing"),
-                         .seed = task.seed};
+                         .seed = task.seed,
+                         .memory_limit = task.memory_limit};
   if (settings.text("momentum") != "learned") options.momentum = settings.number("momentum");
   return std::make_unique<SpectralLearner>(task.network, task.loss, task.data, task.group, options);
 }

@@ -29,6 +29,7 @@ struct ControllerTask {
   dist::ProcessGroup& group;
   int64_t batch = 128;
   uint64_t seed = 0;
+  int64_t memory_limit = 0;  // bytes for the passes over the curvature; 0: 80 % of what is free
 };
 /// The controller that goes with the optimiser `name` (spectral's learner); null for most.
 std::unique_ptr<Controller> make_controller(std::string_view name, const ControllerTask& task,

@@ -6,8 +6,10 @@
 
 #include "ritz/base/check_tensor.h"
 #include "ritz/base/timer.h"
+#include "ritz/nn/detail/buffer_guard.h"
 #include "ritz/nn/network_file.h"
 #include "ritz/optim/batch_order.h"
+#include "ritz/optim/detail/step_memory.h"
 #include "ritz/optim/detail/training_files.h"
 #include "ritz/optim/schedule.h"
 
@@ -30,6 +32,7 @@ class Stopwatch {
 void check(const TrainingTask& task, const TrainerOptions& options) {
   check_at_least("steps", options.steps, 1);
   check_at_least("checkpoint_every", options.checkpoint_every, 0);
+  check_at_least("memory_limit", options.memory_limit, 0);
   check_non_negative("lr", options.lr);
   check_options("inputs", task.data.inputs, task.network.options());
   if (task.data.inputs.size(0) != task.data.targets.size(0)) {
@@ -79,25 +82,6 @@ class Averager {
   Tensor flat_ = at::empty({0});
 };
 
-/// Puts back the running statistics at the end of its life.
-class BuffersGuard {
- public:
-  explicit BuffersGuard(const nn::Network& network) {
-    const at::NoGradGuard no_graph;
-    for (const auto& buffer : network.buffers)
-      kept_.emplace_back(buffer.value, buffer.value.clone());
-  }
-  ~BuffersGuard() {
-    const at::NoGradGuard no_graph;
-    for (const auto& [buffer, value] : kept_) buffer.copy_(value);
-  }
-  BuffersGuard(const BuffersGuard&) = delete;
-  BuffersGuard& operator=(const BuffersGuard&) = delete;
-
- private:
-  std::vector<std::pair<Tensor, Tensor>> kept_;
-};
-
 class Training {
  public:
   Training(const TrainingTask& task, const TrainerOptions& options)
@@ -114,6 +98,7 @@ class Training {
         writes_(!options.out.empty() && task.group.rank() == 0),
         words_before_(task.group.words_sent()) {
     task_.loss.mean = true;
+    detail::check_step_memory(task_, options.batch, options.memory_limit);
     gather_identity();
     if (options.resume) {
       load();
@@ -211,7 +196,7 @@ class Training {
       const Tensor loss = loss_of(outputs);
       task_.optimizer.backward(
           {.loss = loss, .outputs = outputs, .rule = &task_.loss, .weight = weight, .again = [&] {
-             const BuffersGuard unchanged(task_.network);
+             const nn::detail::BufferGuard unchanged(task_.network, true);
              return loss_of(task_.network.forward(inputs));
            }});
       total = total.defined() ? total + loss.detach() : loss.detach();

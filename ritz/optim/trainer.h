@@ -50,6 +50,9 @@ struct TrainerOptions {
   std::string out = {};          // folder for the files; empty: none are written
   int64_t checkpoint_every = 0;  // steps; 0: only when stopped
   bool resume = false;           // go on from the folder's last checkpoint
+  /// Bytes that a step may take beyond data and parameters: its passes and the optimiser's state.
+  /// 0: 80 % of what is free. A step that needs more is refused before the first.
+  int64_t memory_limit = 0;
   /// Facts that a resumed run must share with its checkpoint (model, optimiser and its options,
   /// ...).
   std::map<std::string, std::string> identity = {};

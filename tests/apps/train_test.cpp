@@ -101,6 +101,8 @@ TEST_F(Train, ExitCodesSayWhoseFaultItWas) {
   EXPECT_EQ(run("b", {"--data", path("none.npy")}), 3);
   EXPECT_EQ(run("b", {"--model", "mlp:5-3"}), 3);
   EXPECT_EQ(run("b", {"--resume"}), 3);
+  EXPECT_EQ(run("b", {"--memory-limit", "1000"}), 1);
+  EXPECT_EQ(run("b", {"--memory-limit", "0"}), 2);
   EXPECT_FALSE(fs::exists(path("b/log.csv")));
 }
 

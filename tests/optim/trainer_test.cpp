@@ -10,6 +10,7 @@
 
 #include "ritz/base/error.h"
 #include "ritz/base/random.h"
+#include "ritz/nn/detail/memory_meter.h"
 #include "ritz/nn/models.h"
 #include "ritz/nn/network_file.h"
 #include "ritz/optim/make_optimizer.h"
@@ -272,6 +273,68 @@ TEST_F(Trainer, AFreshRunForgetsTheFoldersOldCheckpoint) {
   setting.options.checkpoint_every = 0;
   run(setting);
   EXPECT_FALSE(fs::exists(fs::path(setting.options.out) / "checkpoint.safetensors"));
+}
+
+TEST_F(Trainer, AStepThatDoesNotFitIsRefusedBeforeItIsDone) {
+  // 6-8-3 in float32: adam keeps 2 x 83 numbers and a counter, the passes of 64 samples more.
+  Setting setting{.optimizer = "adam"};
+  setting.options.batch = 64;
+  setting.options.steps = 2;
+  setting.options.out = folder("out");
+  EXPECT_NO_THROW(run(setting));
+  const std::string model = read_text(fs::path(setting.options.out) / "model.safetensors");
+  const auto refused = [&](int64_t limit) -> std::string {
+    setting.options.memory_limit = limit;
+    try {
+      run(setting);
+    } catch (const ritz::SystemFailure& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refused(700).find("not even 8 samples fit"), std::string::npos) << refused(700);
+  EXPECT_EQ(read_text(fs::path(setting.options.out) / "model.safetensors"), model);
+  const std::string part = refused(9000);
+  ASSERT_NE(part.find("a batch of "), std::string::npos) << part;
+  // What it says to need is enough, one byte less is not; and the batch it says to fit does.
+  const int64_t need = std::stoll(part.substr(part.find("at least ") + 9));
+  EXPECT_EQ(refused(need), "");
+  EXPECT_NE(refused(need - 1), "");
+  setting.options.batch = std::stoll(part.substr(part.find("a batch of ") + 11));
+  EXPECT_GT(setting.options.batch, 8);
+  EXPECT_EQ(refused(9000), "");
+  ++setting.options.batch;
+  EXPECT_NE(refused(9000), "");
+}
+
+TEST_F(Trainer, TheMemoryToldIsThatOfTheStep) {
+  for (const char* model : {"mlp:6-8-3:tanh", "mlp:6-300-200-3"}) {
+    auto net = network(at::kFloat, model);
+    const Settings settings(find_optimizer("sgd"), std::vector<std::string>{});
+    ritz::dist::ProcessGroup alone;
+    const auto optimizer = make_optimizer("sgd", {net, 0.1, &alone}, settings);
+    const Split data = samples(at::kFloat);
+    double peak = 0;
+    for (const auto& tensor : optimizer->state_dict()) {
+      peak += static_cast<double>(tensor.value.nbytes());
+    }
+    {
+      const ritz::nn::detail::MemoryMeter meter;
+      const auto rows = at::arange(64);
+      ritz::nn::Loss{}(net.forward(data.inputs.index_select(0, rows)),
+                       data.targets.narrow(0, 0, 64))
+          .backward();
+      peak += static_cast<double>(meter.peak());
+    }
+    std::string told;
+    try {
+      train({net, {}, data, *optimizer, alone}, {.batch = 64, .steps = 1, .memory_limit = 1});
+    } catch (const ritz::SystemFailure& error) {
+      told = error.what();
+    }
+    const auto need = static_cast<double>(std::stoll(told.substr(told.find("at least ") + 9)));
+    EXPECT_NEAR(need / peak, 1, 0.1) << model;
+  }
 }
 
 /// Halves the rate with each step and counts in a tensor of its own.

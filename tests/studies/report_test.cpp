@@ -86,6 +86,19 @@ TEST(Report, PageIsWholeEscapedAndFetchesNothing) {
   }
 }
 
+TEST(Report, AStudyWithoutThatScaleHasNotFailed) {
+  const Study elsewhere{
+      .slug = "three", .title = "Three", .run = [](const StudyContext&) -> StudyResult {
+        throw ritz::Unsupported("full scale: expected your data, found none");
+      }};
+  const auto record = run_study(elsewhere, {.scale = Scale::full}, true);
+  EXPECT_TRUE(record.unsupported);
+  const std::string page = report_page({record});
+  EXPECT_NE(page.find("not at this scale"), std::string::npos);
+  EXPECT_EQ(page.find("stopped"), std::string::npos);
+  EXPECT_FALSE(run_study(kBroken, {}, true).unsupported);
+}
+
 TEST(Report, StudyAloneThrowsItsError) {
   EXPECT_THROW(run_study(kBroken, {}, false), ritz::DataError);
 }

@@ -96,12 +96,19 @@ void Study::run(Run& run) const {
       check_interrupt(study->slug + " at '" + what + "'");
       bar.update(what, done, total);
     };
-    records.push_back(run_study(*study, context, all));
+    try {
+      records.push_back(run_study(*study, context, all));
+    } catch (const Unsupported&) {
+      std::error_code ignored;
+      std::filesystem::remove(folder, ignored);  // which takes an empty one alone
+      throw;
+    }
     StudyRecord& record = records.back();
     bar.clear();
     if (!record.failure.empty()) {
-      failure = study->slug + ": " + record.failure;
-      run.warn("study_stopped", failure);
+      const std::string reason = study->slug + ": " + record.failure;
+      run.warn(record.unsupported ? "no_such_scale" : "study_stopped", reason);
+      if (!record.unsupported) failure = reason;
     }
     record.repeat = "ritz study " + study->slug + " --scale " + scale + " --seed " +
                     std::to_string(record.seed) + " --threads " + std::to_string(record.threads);

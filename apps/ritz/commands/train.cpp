@@ -88,6 +88,7 @@ void Train::run(Run& run) const {
                                 .out = run.common.out,
                                 .checkpoint_every = checkpoint_every,
                                 .resume = resume,
+                                .memory_limit = memory_limit.value_or(0),
                                 .metadata = learning.metadata,
                                 .stop = interrupted};
   const int64_t per_epoch = optim::BatchOrder({.samples = data.inputs.size(0),
@@ -121,7 +122,8 @@ void Train::run(Run& run) const {
                                                   {data.inputs, data.targets},
                                                   group,
                                                   step_samples,
-                                                  run.common.seed},
+                                                  run.common.seed,
+                                                  memory_limit.value_or(0)},
                                                  settings);
   const auto result = optim::train({learning.network,
                                     learning.loss,

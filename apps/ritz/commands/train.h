@@ -31,7 +31,7 @@ struct Train {
   std::vector<std::string> opt;
   std::optional<double> lr;
   int64_t batch = 128, accumulate = 1, checkpoint_every = 0;
-  std::optional<int64_t> epochs, steps;
+  std::optional<int64_t> epochs, steps, memory_limit;
   std::string schedule = "constant";
   bool resume = false;
   double rank_timeout = 600;
@@ -59,6 +59,10 @@ struct Train {
         .at_least(0);
     options.flag("--resume", resume, "go on from the last checkpoint in --out");
     options
+        .option("--memory-limit", memory_limit, "BYTES",
+                "the most that a step may take beyond data and parameters [80 % of what is free]")
+        .at_least(1);
+    options
         .option("--rank-timeout", rank_timeout, "SECONDS",
                 "a process that does not answer for so long is lost")
         .above(0);
@@ -66,7 +70,7 @@ struct Train {
   }
   void check() const {
     task.check();
-    optim::Settings(optim::find_optimizer(optimizer), opt);
+    [[maybe_unused]] const optim::Settings readable(optim::find_optimizer(optimizer), opt);
     if (epochs && steps) throw UsageError("--epochs", "it or --steps", "both");
     if (optimizer == "spectral" && schedule != "constant") {
       throw UsageError("--schedule", "constant: spectral sets its own learning rate", schedule);

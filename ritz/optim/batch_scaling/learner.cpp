@@ -108,7 +108,8 @@ void SpectralLearner::look(int64_t call) {
   RandomStream random(options_.seed, stream_id("learner/rows", static_cast<uint64_t>(call)));
   const auto part =
       options_.sample == N ? objective_ : nn::subset(objective_, random.sample(N, options_.sample));
-  const auto curvature = options_.ggn ? nn::ggn(part) : nn::hessian(part);
+  const nn::CurvatureOptions memory{.memory_limit = options_.memory_limit};
+  const auto curvature = options_.ggn ? nn::ggn(part, memory) : nn::hessian(part, memory);
   if (options_.cauchy) {
     const Tensor g = nn::gradient(part);
     const double rate = (g.dot(g).to(torch::kFloat64) / g.dot(curvature->apply(g))).item<double>();

@@ -55,6 +55,7 @@ struct LearnerOptions {
   double cap = 0.9;                     // of the momentum, [0, 1)
   double smoothing = 0.5;               // share of the new log L and log l, (0, 1]
   uint64_t seed = 0;                    // streams ("learner/rows", call), ("lanczos/start", ..)
+  int64_t memory_limit = 0;             // bytes for graphs kept; 0: 80 % of what is free
 };
 
 /// A controller of the training loop. Rank 0 decides and broadcasts; the first call comes before

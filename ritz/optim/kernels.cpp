@@ -13,9 +13,11 @@ namespace {
 
 // A thread's share must be worth its start.
 constexpr int64_t kGrain = 1 << 15;
-// Norms are summed in double over fixed blocks and lanes, whatever the threads.
+// Norms are summed over fixed blocks and lanes, whatever the threads: kRun terms a lane in T, which
+// loses no more than kRun eps of their sum, the rest in double.
 constexpr int64_t kBlock = 1 << 13;
-constexpr int kLanes = 16;
+constexpr int kLanes = 32;
+constexpr int64_t kRun = 32;
 
 RITZ_INLINE float root(float x) {
   return __builtin_sqrtf(x);
@@ -128,55 +130,62 @@ template <class T>
 struct LambArguments {
   T* w;
   const T* g;
-  T *m, *v;
+  T *m, *v, *r;
   int64_t n;
   T b1, c1, b2, c2, eps, decay, m_scale, root_scale, rate;
-  double *w2, *r2;  // [kLanes]
+  double w2, r2;
 };
 
 template <class T>
-RITZ_INLINE void lamb_moments_loop(const LambArguments<T>& a) {
+RITZ_INLINE void lamb_moments_loop(LambArguments<T>& a) {
   const T* w = a.w;
   const T* g = a.g;
-  T* m = a.m;
-  T* v = a.v;
+  T *m = a.m, *v = a.v, *r = a.r;
   const auto [b1, c1, b2, c2, eps, decay, ms, rs] =
       std::array{a.b1, a.c1, a.b2, a.c2, a.eps, a.decay, a.m_scale, a.root_scale};
-  double w2[kLanes] = {}, r2[kLanes] = {};
-  for (int64_t i = 0; i < a.n; i += kLanes) {
-    const int lanes = static_cast<int>(std::min<int64_t>(kLanes, a.n - i));
-    const auto lane = [&](int64_t at, int k) {
-      const T mi = b1 * m[at] + c1 * g[at];
-      const T vi = b2 * v[at] + c2 * (g[at] * g[at]);
-      m[at] = mi;
-      v[at] = vi;
-      const T r = mi * ms / (root(vi) * rs + eps) + decay * w[at];
-      w2[k] += static_cast<double>(w[at]) * w[at];
-      r2[k] += static_cast<double>(r) * r;
-    };
-    if (lanes == kLanes) {
-      for (int k = 0; k < kLanes; ++k) lane(i + k, k);
-    } else {
-      for (int k = 0; k < lanes; ++k) lane(i + k, k);
+  const auto element = [&](int64_t i, T& w2, T& r2) {
+    const T mi = b1 * m[i] + c1 * g[i];
+    const T vi = b2 * v[i] + c2 * (g[i] * g[i]);
+    m[i] = mi;
+    v[i] = vi;
+    const T ri = mi * ms / (root(vi) * rs + eps) + decay * w[i];
+    if (r != nullptr) r[i] = ri;
+    w2 += w[i] * w[i];
+    r2 += ri * ri;
+  };
+  for (int64_t run = 0; run < a.n; run += kRun * kLanes) {
+    T w2[kLanes] = {}, r2[kLanes] = {};
+    const int64_t end = std::min(a.n, run + kRun * kLanes);
+    int64_t i = run;
+    for (; i + kLanes <= end; i += kLanes) {
+      RITZ_INDEPENDENT
+      for (int k = 0; k < kLanes; ++k) element(i + k, w2[k], r2[k]);
+    }
+    for (; i < end; ++i) element(i, w2[0], r2[0]);
+    for (int k = 0; k < kLanes; ++k) {
+      a.w2 += static_cast<double>(w2[k]);
+      a.r2 += static_cast<double>(r2[k]);
     }
   }
-  std::copy_n(w2, kLanes, a.w2);
-  std::copy_n(r2, kLanes, a.r2);
 }
-RITZ_CLONES void run_moments(const LambArguments<float>& a) {
+RITZ_CLONES void run_moments(LambArguments<float>& a) {
   lamb_moments_loop(a);
 }
-RITZ_CLONES void run_moments(const LambArguments<double>& a) {
+RITZ_CLONES void run_moments(LambArguments<double>& a) {
   lamb_moments_loop(a);
 }
 
 template <class T>
 RITZ_INLINE void lamb_apply_loop(const LambArguments<T>& a) {
   T* w = a.w;
-  const T* m = a.m;
-  const T* v = a.v;
+  const T *m = a.m, *v = a.v, *r = a.r;
   const auto [eps, decay, ms, rs, rate] =
       std::array{a.eps, a.decay, a.m_scale, a.root_scale, a.rate};
+  if (r != nullptr) {
+    RITZ_INDEPENDENT
+    for (int64_t i = 0; i < a.n; ++i) w[i] -= rate * r[i];
+    return;
+  }
   RITZ_INDEPENDENT
   for (int64_t i = 0; i < a.n; ++i) {
     w[i] -= rate * (m[i] * ms / (root(v[i]) * rs + eps) + decay * w[i]);
@@ -190,23 +199,24 @@ RITZ_CLONES void run_apply(const LambArguments<double>& a) {
 }
 
 template <class T>
-LambArguments<T> lamb_arguments(T* w, const T* g, T* m, T* v, const LambScalars& s) {
-  return {w,
-          g,
-          m,
-          v,
-          0,
-          T(s.beta1),
-          T(1 - s.beta1),
-          T(s.beta2),
-          T(1 - s.beta2),
-          T(s.eps),
-          T(s.weight_decay),
-          T(s.m_scale),
-          T(s.root_scale),
-          T(0),
-          nullptr,
-          nullptr};
+LambArguments<T> lamb_arguments(const LambScalars& s) {
+  return {.w = nullptr,
+          .g = nullptr,
+          .m = nullptr,
+          .v = nullptr,
+          .r = nullptr,
+          .n = 0,
+          .b1 = T(s.beta1),
+          .c1 = T(1 - s.beta1),
+          .b2 = T(s.beta2),
+          .c2 = T(1 - s.beta2),
+          .eps = T(s.eps),
+          .decay = T(s.weight_decay),
+          .m_scale = T(s.m_scale),
+          .root_scale = T(s.root_scale),
+          .rate = T(0),
+          .w2 = 0,
+          .r2 = 0};
 }
 
 }  // namespace
@@ -237,22 +247,22 @@ void adagrad(T* w, const T* g, T* sum, int64_t n, const AdagradScalars& s) {
 }
 
 template <class T>
-LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, int64_t n, const LambScalars& s) {
+LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, T* r, int64_t n, const LambScalars& s) {
   const int64_t blocks = (n + kBlock - 1) / kBlock;
   std::vector<LambNorms> sums(blocks);
   parallel_for(0, blocks, kGrain / kBlock, [&](int64_t first, int64_t last) {
+    auto a = lamb_arguments<T>(s);
     for (int64_t block = first; block < last; ++block) {
       const int64_t i = block * kBlock;
-      double w2[kLanes], r2[kLanes];
-      auto a = lamb_arguments(const_cast<T*>(w) + i, g + i, m + i, v + i, s);
+      a.w = const_cast<T*>(w) + i;
+      a.g = g + i;
+      a.m = m + i;
+      a.v = v + i;
+      a.r = r == nullptr ? nullptr : r + i;
       a.n = std::min(kBlock, n - i);
-      a.w2 = w2;
-      a.r2 = r2;
+      a.w2 = a.r2 = 0;
       run_moments(a);
-      for (int k = 0; k < kLanes; ++k) {
-        sums[block].w2 += w2[k];
-        sums[block].r2 += r2[k];
-      }
+      sums[block] = {a.w2, a.r2};
     }
   });
   LambNorms total;
@@ -264,21 +274,26 @@ LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, int64_t n, const Lamb
 }
 
 template <class T>
-void lamb_apply(T* w, T* m, T* v, int64_t n, double rate, const LambScalars& s) {
+void lamb_apply(T* w, const T* m, const T* v, const T* r, int64_t n, double rate,
+                const LambScalars& s) {
   parallel_for(0, n, kGrain, [&](int64_t i, int64_t end) {
-    auto a = lamb_arguments<T>(w + i, nullptr, m + i, v + i, s);
+    auto a = lamb_arguments<T>(s);
+    a.w = w + i;
+    a.m = const_cast<T*>(m) + i;
+    a.v = const_cast<T*>(v) + i;
+    a.r = r == nullptr ? nullptr : const_cast<T*>(r) + i;
     a.n = end - i;
     a.rate = T(rate);
     run_apply(a);
   });
 }
 
-#define RITZ_INSTANTIATE(T)                                                                 \
-  template void sgd(T*, const T*, T*, int64_t, const SgdScalars&);                          \
-  template void adam(T*, const T*, T*, T*, int64_t, const AdamScalars&);                    \
-  template void adagrad(T*, const T*, T*, int64_t, const AdagradScalars&);                  \
-  template LambNorms lamb_moments(const T*, const T*, T*, T*, int64_t, const LambScalars&); \
-  template void lamb_apply(T*, T*, T*, int64_t, double, const LambScalars&);
+#define RITZ_INSTANTIATE(T)                                                                     \
+  template void sgd(T*, const T*, T*, int64_t, const SgdScalars&);                              \
+  template void adam(T*, const T*, T*, T*, int64_t, const AdamScalars&);                        \
+  template void adagrad(T*, const T*, T*, int64_t, const AdagradScalars&);                      \
+  template LambNorms lamb_moments(const T*, const T*, T*, T*, T*, int64_t, const LambScalars&); \
+  template void lamb_apply(T*, const T*, const T*, const T*, int64_t, double, const LambScalars&);
 RITZ_INSTANTIATE(float)
 RITZ_INSTANTIATE(double)
 

@@ -13,6 +13,9 @@ namespace {
 using Groups = std::vector<torch::optim::OptimizerParamGroup>;
 
 constexpr double kLargestNorm = 10;  // phi of the clamped form (code)
+// Up to so many bytes of r are kept between the passes over a tensor: with the weights they are
+// then found in the last cache. Beyond it, making r again reads no more than r itself would.
+constexpr int64_t kRoom = 16 << 20;
 
 LambOptions checked(const LambOptions& options) {
   check_non_negative("lr", options.lr);
@@ -49,6 +52,15 @@ void Lamb::set_momentum(double momentum) {
   });
 }
 
+Tensor Lamb::room_for(const Tensor& like) {
+  const int64_t n = like.numel();
+  if (n * like.element_size() > kRoom) return {};
+  if (!room_.defined() || room_.scalar_type() != like.scalar_type() || room_.numel() < n) {
+    room_ = at::empty({n}, like.options());
+  }
+  return room_;
+}
+
 void Lamb::update(const Tensor& w, const Tensor& g, std::vector<Tensor>& slots,
                   const LambOptions& o, int64_t step) {
   const double t = static_cast<double>(step);
@@ -64,8 +76,10 @@ void Lamb::update(const Tensor& w, const Tensor& g, std::vector<Tensor>& slots,
   const bool fused = detail::run_fused({&w, &g, &m, &v}, [&](auto zero) {
     using T = decltype(zero);
     T *wp = w.data_ptr<T>(), *mp = m.data_ptr<T>(), *vp = v.data_ptr<T>();
-    const auto norms = detail::lamb_moments(wp, g.const_data_ptr<T>(), mp, vp, w.numel(), s);
-    detail::lamb_apply(wp, mp, vp, w.numel(), o.lr * trust_ratio(norms, o.form), s);
+    const Tensor room = room_for(w);
+    T* r = room.defined() ? room.data_ptr<T>() : nullptr;
+    const auto norms = detail::lamb_moments(wp, g.const_data_ptr<T>(), mp, vp, r, w.numel(), s);
+    detail::lamb_apply(wp, mp, vp, r, w.numel(), o.lr * trust_ratio(norms, o.form), s);
   });
   if (fused) return;
   m.mul_(s.beta1).add_(g, 1 - s.beta1);

@@ -33,6 +33,10 @@ class Lamb : public StatefulOptimizer<LambOptions> {
   std::vector<std::string> slot_names() const override { return {"exp_avg", "exp_avg_sq"}; }
   void update(const Tensor& parameter, const Tensor& gradient, std::vector<Tensor>& slots,
               const LambOptions& options, int64_t step) override;
+  /// Where r of one tensor stands between its two passes; it holds nothing from step to step.
+  Tensor room_for(const Tensor& like);
+
+  Tensor room_;
 };
 
 }  // namespace ritz::optim

@@ -38,13 +38,16 @@ struct LambScalars {
 struct LambNorms {
   double w2 = 0, r2 = 0;  // |w|^2, |r|^2
 };
-/// Updates m and v and sums the two norms: reads w, g, m, v, writes m, v. The sums are taken over
-/// fixed blocks and added in order, so they do not depend on the number of threads.
+/// Updates m and v, leaves r in `r` where that is not null, and sums the two norms: reads w, g, m,
+/// v, writes m, v and perhaps r. The sums are taken over fixed blocks and added in order, so they
+/// do not depend on the number of threads.
 template <class T>
-LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, int64_t n, const LambScalars& scalars);
-/// w <- w - rate r, r made again from m and v: 4 words an element, one less than storing r would
-/// take.
+LambNorms lamb_moments(const T* w, const T* g, T* m, T* v, T* r, int64_t n,
+                       const LambScalars& scalars);
+/// w <- w - rate r. With r as lamb_moments left it, 3 words an element, which are still in the
+/// cache where the tensor is small enough; with r null it is made again from m and v: 4 words.
 template <class T>
-void lamb_apply(T* w, T* m, T* v, int64_t n, double rate, const LambScalars& scalars);
+void lamb_apply(T* w, const T* m, const T* v, const T* r, int64_t n, double rate,
+                const LambScalars& scalars);
 
 }  // namespace ritz::optim::detail

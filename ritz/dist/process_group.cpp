@@ -67,6 +67,14 @@ struct ProcessGroup::Backend {
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 
+  Backend(const Ranks& ranks, const ProcessGroupOptions& options,
+          c10::intrusive_ptr<c10d::Store> the_store)
+      : store(std::move(the_store)) {
+    auto own = c10d::ProcessGroupGloo::Options::create(options.timeout);
+    own->devices.push_back(device_for(ranks));
+    gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(store, ranks.rank, ranks.world_size, own);
+  }
+
   /// Runs a collective on a contiguous host tensor that holds `tensor`'s values, and copies the
   /// result back where that was not `tensor` itself.
   template <class F>
@@ -82,19 +90,39 @@ ProcessGroup::ProcessGroup(ProcessGroup&&) noexcept = default;
 ProcessGroup& ProcessGroup::operator=(ProcessGroup&&) noexcept = default;
 ProcessGroup::~ProcessGroup() = default;
 
-ProcessGroup::ProcessGroup(const Ranks& ranks, ProcessGroupOptions options) : ranks_(ranks) {
+ProcessGroup::ProcessGroup(const Ranks& ranks, ProcessGroupOptions options)
+    : ranks_(ranks), options_(options) {
   check_at_least("world_size", ranks.world_size, 1);
   check_range("rank", ranks.rank, 0, ranks.world_size - 1);
   check_at_least("timeout", options.timeout.count(), 1);
   if (ranks.world_size == 1) return;
   guarded("rendezvous", ranks_, [&] {
-    backend_ = std::make_unique<Backend>();
-    backend_->store = store_for(ranks, options.timeout);
-    auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
-    gloo->devices.push_back(device_for(ranks));
-    backend_->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(backend_->store, ranks.rank,
-                                                                 ranks.world_size, gloo);
+    backend_ = std::make_unique<Backend>(ranks, options, store_for(ranks, options.timeout));
   });
+}
+
+ProcessGroup ProcessGroup::subgroup(const std::vector<int>& members) {
+  ProcessGroup group;
+  group.options_ = options_;
+  group.words_ = words_;
+  group.ranks_ = ranks_;
+  group.ranks_.world_size = static_cast<int>(members.size());
+  group.ranks_.rank = -1;
+  std::string name = "subgroup-" + std::to_string(subgroups_++);
+  for (size_t k = 0; k < members.size(); ++k) {
+    check_range("members", members[k], 0, world_size() - 1);
+    if (members[k] == rank()) group.ranks_.rank = static_cast<int>(k);
+    name += "-" + std::to_string(members[k]);
+  }
+  if (group.rank() < 0) {
+    throw InvalidArgument("members", "this rank among them, " + std::to_string(rank()), name);
+  }
+  if (members.size() == 1) return group;
+  guarded("rendezvous", group.ranks_, [&] {
+    group.backend_ = std::make_unique<Backend>(
+        group.ranks_, options_, c10::make_intrusive<c10d::PrefixStore>(name, backend_->store));
+  });
+  return group;
 }
 
 ProcessGroup ProcessGroup::from_environment(ProcessGroupOptions options) {
@@ -102,7 +130,7 @@ ProcessGroup ProcessGroup::from_environment(ProcessGroupOptions options) {
 }
 
 void ProcessGroup::all_reduce_sum(const Tensor& tensor) {
-  words_ += tensor.numel();
+  *words_ += tensor.numel();
   if (!backend_) return;
   // Gloo's ring sums each segment on one rank and passes the sum on: all ranks get the same bits.
   guarded("all-reduce", ranks_, [&] {
@@ -112,7 +140,7 @@ void ProcessGroup::all_reduce_sum(const Tensor& tensor) {
 
 void ProcessGroup::broadcast(const Tensor& tensor, int root) {
   check_range("root", root, 0, ranks_.world_size - 1);
-  if (ranks_.rank == root) words_ += tensor.numel();
+  if (ranks_.rank == root) *words_ += tensor.numel();
   if (!backend_) return;
   c10d::BroadcastOptions options;
   options.rootRank = root;
@@ -123,7 +151,7 @@ void ProcessGroup::broadcast(const Tensor& tensor, int root) {
 }
 
 Tensor ProcessGroup::all_gather(const Tensor& tensor) {
-  words_ += tensor.numel();
+  *words_ += tensor.numel();
   if (!backend_) return tensor.unsqueeze(0).clone();
   return guarded("all-gather", ranks_, [&] {
     std::vector<Tensor> own{tensor.detach().to(at::kCPU).contiguous()};
@@ -139,18 +167,18 @@ Tensor ProcessGroup::all_gather(const Tensor& tensor) {
 std::vector<Tensor> ProcessGroup::all_gather_unequal(const Tensor& tensor) {
   if (tensor.dim() == 0) throw InvalidArgument("tensor", "at least 1 dimension", describe(tensor));
   if (!backend_) {
-    words_ += tensor.numel();
+    *words_ += tensor.numel();
     return {tensor.clone()};
   }
   // Gloo's gather wants equal shapes: the row counts go first, then every rank pads to the longest.
-  const int64_t words = words_ + tensor.numel();
+  const int64_t words = *words_ + tensor.numel();
   const Tensor counts = all_gather(at::full({1}, tensor.size(0), at::kLong)).view({-1});
   std::vector<int64_t> shape = tensor.sizes().vec();
   shape[0] = counts.max().item<int64_t>();
   Tensor padded = tensor.new_zeros(shape);
   padded.narrow(0, 0, tensor.size(0)).copy_(tensor.detach());
   const Tensor all = all_gather(padded);
-  words_ = words;
+  *words_ = words;
   std::vector<Tensor> parts;
   for (int rank = 0; rank < ranks_.world_size; ++rank) {
     parts.push_back(all[rank].narrow(0, 0, counts[rank].item<int64_t>()));

@@ -72,6 +72,11 @@ class ProcessGroup {
   int world_size() const { return ranks_.world_size; }
   const Ranks& ranks() const { return ranks_; }
 
+  /// The group of these ranks, this one among them; their order is that of the new group's ranks.
+  /// Those named call it together; each rank has made as many subgroups before as the others have.
+  /// What it sends counts in this group's words too.
+  ProcessGroup subgroup(const std::vector<int>& members);
+
   /// tensor <- sum over ranks, in place. Shapes and dtypes agree on all ranks.
   void all_reduce_sum(const Tensor& tensor);
   /// tensor <- root's tensor, in place.
@@ -88,13 +93,15 @@ class ProcessGroup {
   /// It is the count of the methods' cost formulas, independent of the algorithm that moves the
   /// words, and goes on counting in a group of one, so that a formula can be checked without
   /// launching ranks.
-  int64_t words_sent() const { return words_; }
+  int64_t words_sent() const { return *words_; }
 
  private:
   struct Backend;
   Ranks ranks_;
   std::unique_ptr<Backend> backend_;  // null in a group of one
-  int64_t words_ = 0;
+  ProcessGroupOptions options_;
+  std::shared_ptr<int64_t> words_ = std::make_shared<int64_t>(0);
+  int subgroups_ = 0;
 };
 
 }  // namespace ritz::dist

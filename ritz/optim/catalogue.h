@@ -150,6 +150,57 @@ inline constexpr KeyEntry kSwitchKeys[] = {
 inline constexpr auto kMkorKeys = joined(kMkorOwnKeys, kBackendKeys);
 inline constexpr auto kMkorHybridKeys = joined(kSwitchKeys, kMkorKeys);
 
+inline constexpr KeyEntry kKfacOwnKeys[] = {
+    {"f", "10", "int[1,inf)", "steps between inversions of the factors"},
+    {"factor-every", "1", "int[1,inf)", "steps between updates of the factors"},
+    {"warmup", "0", "int[0,inf)", "so many first steps do both"},
+    {"damping", "0.001", "(0,inf)", "added to the curvature"},
+    {"decay", "0.95", "[0,1)", "share of the factors that is kept"},
+    {"form", "eigen", "eigen|inverse",
+     "damping beside the products of eigenvalues; or in each factor, many times faster"},
+    {"rescale", "kl-clip", "kl-clip|layer|parts|none",
+     "cut by the predicted change; or each layer as long as its gradient"},
+    {"kl-clip", "0.001", "(0,inf)", "of rescale=kl-clip"},
+    {"placement", "comm", "mem|hybrid|comm",
+     "inverses on one process each, on a share of them, or on all"},
+    {"workers", "0.5", "[0,1]", "share of the processes, of placement=hybrid"},
+};
+inline constexpr KeyEntry kEvaOwnKeys[] = {
+    {"f", "1", "int[1,inf)", "steps between renewals of the vectors"},
+    {"warmup", "0", "int[0,inf)", "so many first steps renew each"},
+    {"damping", "0.03", "(0,inf)", "added to the curvature"},
+    {"weight", "0.95", "(0,1]", "share of a new mean in the vectors"},
+    {"rescale", "kl-clip", "kl-clip|layer|parts|none",
+     "cut by the predicted change; or each layer as long as its gradient"},
+    {"kl-clip", "0.001", "(0,inf)", "of rescale=kl-clip"},
+};
+inline constexpr KeyEntry kSngdOwnKeys[] = {
+    {"f", "10", "int[1,inf)", "steps between renewals of the samples"},
+    {"warmup", "0", "int[0,inf)", "so many first steps renew each"},
+    {"damping", "0.1", "(0,inf)", "added to the curvature"},
+    {"rescale", "kl-clip", "kl-clip|layer|parts|none",
+     "cut by the predicted change; or each layer as long as its gradient"},
+    {"kl-clip", "0.001", "(0,inf)", "of rescale=kl-clip"},
+};
+inline constexpr KeyEntry kHyloOwnKeys[] = {
+    {"f", "10", "int[1,inf)", "steps between renewals of the samples"},
+    {"warmup", "0", "int[0,inf)", "so many first steps renew each"},
+    {"damping", "0.1", "(0,inf)", "added to the curvature"},
+    {"ratio", "0.1", "(0,1]", "share of the samples that is kept"},
+    {"form", "auto", "auto|kis|kid",
+     "samples drawn by importance, or an interpolative decomposition; auto: kid first"},
+    {"kid-steps", "1000", "int[0,inf)",
+     "of form=auto: steps of kid, from the start and from each fall of the learning rate"},
+    {"rescale", "kl-clip", "kl-clip|layer|parts|none",
+     "cut by the predicted change; or each layer as long as its gradient"},
+    {"kl-clip", "0.001", "(0,inf)", "of rescale=kl-clip"},
+};
+
+inline constexpr auto kKfacKeys = joined(kKfacOwnKeys, kBackendKeys);
+inline constexpr auto kEvaKeys = joined(kEvaOwnKeys, kBackendKeys);
+inline constexpr auto kSngdKeys = joined(kSngdOwnKeys, kBackendKeys);
+inline constexpr auto kHyloKeys = joined(kHyloOwnKeys, kBackendKeys);
+
 }  // namespace detail
 
 inline constexpr OptimizerEntry kOptimizers[] = {
@@ -160,6 +211,12 @@ inline constexpr OptimizerEntry kOptimizers[] = {
     {"lamb", "LAMB: Adam's direction scaled to each layer's weights", 1e-2, detail::kLambKeys},
     {"adahessian", "Adam with the Hessian's diagonal in place of squared gradients", 0.15,
      detail::kAdaHessianKeys},
+    {"kfac", "K-FAC: divides by Kronecker factors of the Fisher matrix", 0.1, detail::kKfacKeys,
+     true},
+    {"eva", "Eva: K-FAC with factors of rank one", 0.1, detail::kEvaKeys, true},
+    {"sngd", "natural gradient through the kernel of a batch's gradients", 0.1, detail::kSngdKeys,
+     true},
+    {"hylo", "HyLo: the same through a tenth of the batch", 0.1, detail::kHyloKeys, true},
     {"spectral", "heavy ball that sets its own rate and momentum from the loss's curvature", 0.1,
      detail::kSpectralKeys},
     {"mkor", "Kronecker-factored, inverse factors renewed by rank-1 updates", 0.1,

@@ -4,9 +4,12 @@
 
 #include "ritz/optim/adahessian.h"
 #include "ritz/optim/batch_scaling/learner.h"
+#include "ritz/optim/eva.h"
 #include "ritz/optim/first_order.h"
+#include "ritz/optim/kfac.h"
 #include "ritz/optim/lamb.h"
 #include "ritz/optim/mkor.h"
+#include "ritz/optim/sngd.h"
 
 namespace ritz::optim {
 
@@ -178,6 +181,74 @@ Pointer make_adahessian(const OptimizerTask& task, const Settings& settings) {
       task.group);
 }
 
+Placement parse_placement(const std::string& name) {
+  if (name == "mem") return Placement::mem;
+  return name == "hybrid" ? Placement::hybrid : Placement::comm;
+}
+
+Pointer make_kfac(const OptimizerTask& task, const Settings& settings) {
+  const auto common = kronecker_options(settings);
+  return std::make_unique<Kfac>(
+      task.network, make_backend(task, settings),
+      KfacOptions{.f = common.f,
+                  .factor_every = static_cast<int64_t>(settings.number("factor-every")),
+                  .warmup = common.warmup,
+                  .damping = settings.number("damping"),
+                  .decay = settings.number("decay"),
+                  .form = settings.text("form") == "inverse" ? KfacForm::inverse : KfacForm::eigen,
+                  .rescale = common.rescale,
+                  .kl_clip = common.kl_clip,
+                  .placement = parse_placement(settings.text("placement")),
+                  .grad_worker_fraction = settings.number("workers"),
+                  .exclude = common.exclude},
+      task.group);
+}
+
+Pointer make_eva(const OptimizerTask& task, const Settings& settings) {
+  const auto common = kronecker_options(settings);
+  return std::make_unique<Eva>(task.network, make_backend(task, settings),
+                               EvaOptions{.f = common.f,
+                                          .warmup = common.warmup,
+                                          .damping = settings.number("damping"),
+                                          .weight = settings.number("weight"),
+                                          .rescale = common.rescale,
+                                          .kl_clip = common.kl_clip,
+                                          .exclude = common.exclude},
+                               task.group);
+}
+
+Pointer make_sngd(const OptimizerTask& task, const Settings& settings) {
+  const auto common = kronecker_options(settings);
+  return std::make_unique<Sngd>(task.network, make_backend(task, settings),
+                                SngdOptions{.f = common.f,
+                                            .warmup = common.warmup,
+                                            .damping = settings.number("damping"),
+                                            .rescale = common.rescale,
+                                            .kl_clip = common.kl_clip,
+                                            .exclude = common.exclude},
+                                task.group);
+}
+
+Pointer make_hylo(const OptimizerTask& task, const Settings& settings) {
+  const auto common = kronecker_options(settings);
+  const std::string& form = settings.text("form");
+  return std::make_unique<Hylo>(
+      task.network, make_backend(task, settings),
+      HyloOptions{.f = common.f,
+                  .warmup = common.warmup,
+                  .damping = settings.number("damping"),
+                  .ratio = settings.number("ratio"),
+                  .form = form == "kis"   ? HyloForm::kis
+                          : form == "kid" ? HyloForm::kid
+                                          : HyloForm::automatic,
+                  .kid_steps = static_cast<int64_t>(settings.number("kid-steps")),
+                  .rescale = common.rescale,
+                  .kl_clip = common.kl_clip,
+                  .exclude = common.exclude,
+                  .seed = task.seed},
+      task.group);
+}
+
 }  // namespace
 
 Pointer make_optimizer(std::string_view name, const OptimizerTask& task, const Settings& settings) {
@@ -193,6 +264,10 @@ Pointer make_optimizer(std::string_view name, const OptimizerTask& task, const S
                                         mkor_options(settings), hybrid_options(settings),
                                         task.group);
   }
+  if (name == "kfac") return make_kfac(task, settings);
+  if (name == "eva") return make_eva(task, settings);
+  if (name == "sngd") return make_sngd(task, settings);
+  if (name == "hylo") return make_hylo(task, settings);
   if (name == "spectral") {
     const bool learned = settings.text("momentum") == "learned";
     return std::make_unique<Sgd>(task.network.parameter_values(),

@@ -3,7 +3,7 @@
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
-#include "ritz/base/gemm.h"
+#include "ritz/optim/detail/product.h"
 
 namespace ritz::optim {
 
@@ -67,9 +67,16 @@ Tensor divide_rows(const Tensor& X, const Tensor& L) {
   return at::linalg_solve_triangular(L, half, /*upper=*/false, /*left=*/false);
 }
 
+Tensor divide_columns(const Tensor& L, const Tensor& X) {
+  const Tensor half = at::linalg_solve_triangular(L, X, /*upper=*/false, /*left=*/true);
+  return at::linalg_solve_triangular(L.t(), half, /*upper=*/true, /*left=*/true);
+}
+
 EigenFactor eigen_factor(const Tensor& M) {
   auto [d, Q] = at::linalg_eigh(M, "L");
-  return {Q, d.clamp_min_(0)};
+  // LAPACK's vectors stand column by column; row by row they can be sent to other ranks, and
+  // products with them round alike wherever they come from.
+  return {Q.contiguous(), d.clamp_min_(0)};
 }
 
 namespace {
@@ -77,19 +84,21 @@ namespace {
 /// Q_g [ Y / (d_g d_a^T + damping) ] Q_a^T; overwrites Y.
 Tensor divide_inside(Tensor Y, const EigenFactor& g, const EigenFactor& a, double damping) {
   Y.div_(at::outer(g.d, a.d).add_(damping));
-  return gemm_nt(gemm(g.Q, Y), a.Q);
+  return detail::times_factor(detail::product(g.Q, Y), a.Q);
 }
 
 }  // namespace
 
 Tensor divide_by_eigen(const Tensor& X, const EigenFactor& g, const EigenFactor& a,
                        double damping) {
-  return divide_inside(gemm(gemm(g.Q.t(), X), a.Q), g, a, damping);
+  return divide_inside(detail::product(detail::product(g.Q.t(), X), a.Q), g, a, damping);
 }
 
 Tensor divide_by_eigen(const Tensor& G, const Tensor& A, double weight, const EigenFactor& g,
                        const EigenFactor& a, double damping) {
-  return divide_inside(gemm(gemm(G, g.Q).t(), gemm(A, a.Q)).mul_(weight), g, a, damping);
+  return divide_inside(
+      detail::product(detail::product(G, g.Q).t(), detail::product(A, a.Q)).mul_(weight), g, a,
+      damping);
 }
 
 }  // namespace ritz::optim

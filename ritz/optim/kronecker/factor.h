@@ -21,6 +21,8 @@ double damped_cholesky(const Tensor& M, double damping, const Tensor& L);
 
 /// X (L L^T)^-1 for rows X [n, d]: 2 n d^2 flops.
 Tensor divide_rows(const Tensor& X, const Tensor& L);
+/// (L L^T)^-1 X for columns X [d, n].
+Tensor divide_columns(const Tensor& L, const Tensor& X);
 
 /// M = Q diag(d) Q^T of a matrix given by its lower triangle; eigenvalues below 0, rounding's, are
 /// 0.

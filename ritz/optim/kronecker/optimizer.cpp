@@ -111,7 +111,7 @@ bool KroneckerOptimizer::renews(int64_t step) const {
 void KroneckerOptimizer::arm() {
   const bool for_sandwich = method_.takes_sandwich && !several_ranks() && micro_batches_ == 1 &&
                             layers_[0].weight().is_cpu();
-  const bool on = !retired_ && (for_sandwich || renews(steps_done() + 1));
+  const bool on = !retired_ && (for_sandwich || wants_samples(steps_done() + 1));
   for (const auto& layer : layers_) {
     layer.release();
     layer.capture(on);
@@ -156,7 +156,7 @@ void KroneckerOptimizer::end_backward() {
   if (retired_) return;
   const Timer timer;
   const at::NoGradGuard no_graph;
-  const bool renewal = renews(steps_done() + 1);
+  const bool renewal = wants_samples(steps_done() + 1);
   std::string missing;
   for (const auto& layer : layers_) {
     samples_.push_back(layer.samples(micro_batches_, loss_scale_));
@@ -277,18 +277,24 @@ void KroneckerOptimizer::revive() {
   arm();
 }
 
-Tensor KroneckerOptimizer::sandwich(size_t k, const Tensor& L, const Tensor& X, const Tensor& R) {
-  const auto full = [&] { return detail::times_factor(detail::factor_times(L, X), R); };
-  if (several_ranks() || !X.is_cpu() || k >= samples_.size() || !samples_[k]) return full();
+std::optional<KroneckerOptimizer::Batch> KroneckerOptimizer::batch_behind(size_t k,
+                                                                          const Tensor& X) const {
+  if (several_ranks() || !X.is_cpu() || k >= samples_.size() || !samples_[k]) return std::nullopt;
   const LayerSamples& samples = *samples_[k];
   const auto b = static_cast<double>(samples.inputs.size(0));
   const auto o = static_cast<double>(X.size(0)), i = static_cast<double>(X.size(1));
-  if (b * (o * o + i * i + o * i) >= o * i * (o + i)) return full();
+  if (b * (o * o + i * i + o * i) >= o * i * (o + i)) return std::nullopt;
   const auto c = multiple_of_samples(X, samples);
-  if (!c) return full();
-  const Tensor left = detail::times_factor(samples.output_gradients, L);  // [b, o]
-  const Tensor right = detail::times_factor(samples.inputs, R);           // [b, i']
-  return detail::product(left.mul_(*c / samples.scale).t(), right);
+  if (!c) return std::nullopt;
+  return Batch{samples.inputs, samples.output_gradients, *c / samples.scale};
+}
+
+Tensor KroneckerOptimizer::sandwich(size_t k, const Tensor& L, const Tensor& X, const Tensor& R) {
+  const auto batch = batch_behind(k, X);
+  if (!batch) return detail::times_factor(detail::factor_times(L, X), R);
+  const Tensor left = detail::times_factor(batch->output_gradients, L);  // [b, o]
+  const Tensor right = detail::times_factor(batch->inputs, R);           // [b, i']
+  return detail::product(left.mul_(batch->weight).t(), right);
 }
 
 std::vector<NamedTensor> KroneckerOptimizer::state_dict() {

@@ -87,6 +87,9 @@ class KroneckerOptimizer : public Optimizer {
 
   // What a method is.
 
+  /// Whether `renew` wants the samples of this step (from 1): those of methods that keep running
+  /// means between the steps of renewal too. Called by the constructor, before it is overridden.
+  virtual bool wants_samples(int64_t step) const { return renews(step); }
   /// Renews the factors. One entry a layer; none where the layer was not used, or its backward
   /// pass did not run, in this step: its factors stay. Samples are all NaN where a scaled loss
   /// overflowed on this rank: what is reduced over ranks then is not finite on any, and must not be
@@ -111,17 +114,23 @@ class KroneckerOptimizer : public Optimizer {
   dist::ProcessGroup* group() const { return group_; }
   bool several_ranks() const { return group_ != nullptr && group_->world_size() > 1; }
   int64_t steps_done() const;
-  bool renews(int64_t step) const;  // steps count from 1
+  bool renews(int64_t step) const;  // where (step - 1) mod f = 0 or in the warm-up; from 1
   /// From now on the backend alone: nothing is recorded, renewed or preconditioned.
   void retire();
   void revive();
   bool retired() const { return retired_; }
 
-  /// L X R^T for the gradient X of layer k, in X's dtype; L [o, o] and R [i', i'] may be of lower
-  /// precision. Where the gradient is made of b < d samples it takes (G L^T)^T (A R^T) / scale,
-  /// 2 b (o^2 + i'^2 + o i') flops instead of 2 o i' (o + i'), having checked that X really is
-  /// G^T A / scale times a number (it is not after an average over ranks, or if the weight is also
-  /// used elsewhere).
+  /// The gradient X of layer k as weight G^T A, given where a product with o x o and i' x i'
+  /// matrices from both sides is cheaper so: 2 b (o^2 + i'^2 + o i') flops instead of 2 o i' (o +
+  /// i'). It was checked that X really is G^T A / scale times a number (it is not after an average
+  /// over ranks, or if the weight is also used elsewhere).
+  struct Batch {
+    Tensor inputs, output_gradients;  // A [b, i'], G [b, o]
+    double weight = 0;
+  };
+  std::optional<Batch> batch_behind(size_t k, const Tensor& X) const;
+  /// L X R^T for the gradient X of layer k, in X's dtype, by its batch where that is cheaper;
+  /// L [o, o] and R [i', i'] may be of lower precision.
   Tensor sandwich(size_t k, const Tensor& L, const Tensor& X, const Tensor& R);
 
   struct Times {  // seconds in the last step

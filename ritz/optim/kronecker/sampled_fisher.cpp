@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "ritz/base/check_tensor.h"
-#include "ritz/base/gemm.h"
+#include "ritz/optim/detail/product.h"
 
 namespace ritz::optim {
 
@@ -44,12 +44,12 @@ SampleRows SampleRows::pick(const Tensor& samples) const {
 Tensor gradient_kernel(const SampleRows& s) {
   const int64_t r = s.count(), t = s.positions, rows = r * t;
   if (t == 1 || rows * rows <= r * s.A.size(1) * s.G.size(1)) {
-    const Tensor products = gemm_nt(s.A, s.A).mul_(gemm_nt(s.G, s.G));
+    const Tensor products = detail::times_factor(s.A, s.A).mul_(detail::times_factor(s.G, s.G));
     return t == 1 ? products : products.view({r, t, r, t}).sum({1, 3});
   }
   const Tensor gradients =
       at::bmm(by_sample(s.G, t).transpose(1, 2), by_sample(s.A, t)).flatten(1);  // [r, o i']
-  return gemm_nt(gradients, gradients);
+  return detail::times_factor(gradients, gradients);
 }
 
 Tensor gradient_norms2(const SampleRows& s) {
@@ -126,10 +126,11 @@ PivotedCholesky pivoted_cholesky(const Tensor& K, int64_t rank, double rounding)
 
 Tensor SampledFisher::divide(const Tensor& X) const {
   const int64_t t = rows.positions;
-  const Tensor inner = gemm_nt(rows.A, X).mul_(rows.G).sum(1).view({-1, t}).sum(1);  // <u_i, X>
+  const Tensor inner =
+      detail::times_factor(rows.A, X).mul_(rows.G).sum(1).view({-1, t}).sum(1);  // <u_i, X>
   const Tensor c = W.mv(inner);
   const Tensor weighted = rows.G * (t == 1 ? c : c.repeat_interleave(t)).unsqueeze(1);
-  return (X - gemm(weighted.t(), rows.A)).div_(damping);
+  return (X - detail::product(weighted.t(), rows.A)).div_(damping);
 }
 
 SampledFisher exact_fisher(const SampleRows& rows, double damping) {

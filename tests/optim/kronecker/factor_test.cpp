@@ -54,6 +54,12 @@ TEST_P(Factor, CholeskyTimesItsTransposeIsTheDampedMatrix) {
   }
 }
 
+TEST_P(Factor, DivideColumnsIsDivideRowsTransposed) {
+  const Tensor M = moment(130), L = at::zeros_like(M), X = normal({130, 9});
+  damped_cholesky(M, 0.5, L);
+  EXPECT_LT(difference(divide_columns(L, X), divide_rows(X.t(), L).t()), 50 * eps());
+}
+
 TEST_P(Factor, DivideRowsSolvesFromTheRight) {
   for (const int64_t d : kOrders) {
     const Tensor M = moment(d), L = at::zeros_like(M), X = normal({9, d});

@@ -66,6 +66,10 @@ void Sngd::renew(const std::vector<std::optional<LayerSamples>>& samples) {
         fisher(k, {samples[k]->inputs, samples[k]->output_gradients, samples[k]->positions});
     if (found) {
       state.fisher = std::move(*found);
+      // Row by row, as a loaded state stands: products then round alike after a resumption.
+      for (Tensor* x : {&state.fisher.rows.A, &state.fisher.rows.G, &state.fisher.W}) {
+        *x = x->contiguous();
+      }
       state.positions.fill_(state.fisher.rows.positions);
     } else {
       ++state.skipped;

@@ -142,7 +142,9 @@ TEST_P(EachOptimizer, StoppedAndResumedEqualsUninterrupted) {
 INSTANTIATE_TEST_SUITE_P(Trainer, EachOptimizer,
                          testing::Values("sgd", "adam", "adamw", "adagrad", "lamb", "adahessian",
                                          "mkor f=3", "mkor backend=lamb form=ema half=bf16",
-                                         "mkor-h f=3 switch=5", "mkor-h f=3 switch=12"),
+                                         "mkor-h f=3 switch=5", "mkor-h f=3 switch=12",
+                                         "kfac", "kfac form=inverse f=3", "eva", "sngd", "hylo",
+                                         "hylo form=kis f=3"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name) c = std::isalnum(c) ? c : '_';

@@ -16,20 +16,27 @@ Tensor by_sample(const Tensor& rows, int64_t positions) {
   return rows.view({-1, positions, rows.size(1)});
 }
 
-/// W's inverse has order r and is worth float64, whatever the rows are: it is what cancels when mu
-/// is small.
-Tensor spd_inverse(const Tensor& S) {
-  return at::cholesky_inverse(at::linalg_cholesky(S));
+/// The lower Cholesky factor of S + shift I. Kernels are made in float64, so that only gradients
+/// whose squares differ from the shift by its rounding make S indefinite; the shift is then raised
+/// to that rounding, as often as it takes.
+Tensor shifted_cholesky(const Tensor& S, double shift) {
+  const double rounding = static_cast<double>(S.size(0)) * std::numeric_limits<double>::epsilon() *
+                          (S.numel() == 0 ? 0 : S.diagonal().max().item<double>());
+  for (;; shift = std::max(10 * shift, rounding)) {
+    Tensor shifted = S.clone();
+    shifted.diagonal().add_(shift);
+    auto [L, info] = at::linalg_cholesky_ex(shifted);
+    if (info.item<int64_t>() == 0 || !std::isfinite(shift)) return L;
+  }
+}
+
+Tensor shifted_inverse(const Tensor& S, double shift) {
+  return at::cholesky_inverse(shifted_cholesky(S, shift));
 }
 
 double epsilon_of(const Tensor& x) {
   return x.scalar_type() == at::kFloat ? std::numeric_limits<float>::epsilon()
                                        : std::numeric_limits<double>::epsilon();
-}
-
-Tensor shifted(Tensor S, double shift) {
-  S.diagonal().add_(shift);
-  return S;
 }
 
 }  // namespace
@@ -41,7 +48,8 @@ SampleRows SampleRows::pick(const Tensor& samples) const {
   return {take(A), take(G), positions};
 }
 
-Tensor gradient_kernel(const SampleRows& s) {
+Tensor gradient_kernel(const SampleRows& given) {
+  const SampleRows s{given.A.to(at::kDouble), given.G.to(at::kDouble), given.positions};
   const int64_t r = s.count(), t = s.positions, rows = r * t;
   if (t == 1 || rows * rows <= r * s.A.size(1) * s.G.size(1)) {
     const Tensor products = detail::times_factor(s.A, s.A).mul_(detail::times_factor(s.G, s.G));
@@ -133,31 +141,41 @@ Tensor SampledFisher::divide(const Tensor& X) const {
   return (X - detail::product(weighted.t(), rows.A)).div_(damping);
 }
 
+namespace {
+
+/// Rows with a W made in float64.
+SampledFisher with(const SampleRows& rows, const Tensor& W, double damping) {
+  return {rows, W.to(rows.A.options()), damping};
+}
+
+}  // namespace
+
 SampledFisher exact_fisher(const SampleRows& rows, double damping) {
-  const Tensor K = gradient_kernel(rows).to(at::kDouble);
-  return {rows,
-          spd_inverse(shifted(K, damping * static_cast<double>(rows.count()))).to(rows.A.options()),
-          damping};
+  const double shift = damping * static_cast<double>(rows.count());
+  return with(rows, shifted_inverse(gradient_kernel(rows), shift), damping);
 }
 
 SampledFisher weighted_fisher(const SampleRows& rows, const Tensor& probabilities, int64_t N,
                               double damping) {
-  Tensor K = gradient_kernel(rows).to(at::kDouble);
-  K.diagonal().add_(probabilities.to(K.options()), damping * static_cast<double>(N));
-  return {rows, spd_inverse(K).to(rows.A.options()), damping};
+  // mu N B^-1 + K = S (mu N I + S^-1 K S^-1) S with S the root of B^-1 = diag(pi).
+  const Tensor K = gradient_kernel(rows);
+  const Tensor root = probabilities.to(K.options()).rsqrt();
+  const Tensor scale = at::outer(root, root);
+  return with(rows, shifted_inverse(K * scale, damping * static_cast<double>(N)).mul_(scale),
+              damping);
 }
 
 SampledFisher interpolated_fisher(const SampleRows& rows, int64_t rank, double damping) {
   // With K ~ L L^T and L_S its pivots' rows, Q = L_S^-1 U_S has orthonormal rows and U ~ L Q, so
   // F ~ 1/N Q^T M Q with M = L^T L, and W = L_S^-T M (mu N I + M)^-1 L_S^-1.
   const Tensor K = gradient_kernel(rows);
-  const auto [pivots, L] = pivoted_cholesky(K.to(at::kDouble), rank, epsilon_of(K));
+  const auto [pivots, L] = pivoted_cholesky(K, rank, epsilon_of(rows.A));
   const Tensor M = L.t().mm(L), LS = L.index_select(0, pivots);
-  const Tensor S = at::cholesky_solve(
-      M, at::linalg_cholesky(shifted(M.clone(), damping * static_cast<double>(rows.count()))));
+  const Tensor S =
+      at::cholesky_solve(M, shifted_cholesky(M, damping * static_cast<double>(rows.count())));
   const Tensor half = at::linalg_solve_triangular(LS.t(), S, /*upper=*/true, /*left=*/true);
   const Tensor W = at::linalg_solve_triangular(LS, half, /*upper=*/false, /*left=*/false);
-  return {rows.pick(pivots), ((W + W.t()) / 2).to(rows.A.options()), damping};
+  return with(rows.pick(pivots), (W + W.t()) / 2, damping);
 }
 
 }  // namespace ritz::optim

@@ -32,8 +32,9 @@ struct SampleRows {
   SampleRows pick(const Tensor& samples) const;
 };
 
-/// K [r, r]. For t = 1 two products of r^2 (i' + o) multiply-adds; else the cheaper in memory of
-/// the products of all rows and the gradients themselves.
+/// K [r, r], in float64, in which it is as good as semi-definite. For t = 1 two products of r^2 (i'
+/// + o) multiply-adds; else the cheaper in memory of the products of all rows and the gradients
+/// themselves.
 Tensor gradient_kernel(const SampleRows& rows);
 /// |u_i|^2 [r], K's diagonal.
 Tensor gradient_norms2(const SampleRows& rows);

@@ -120,6 +120,17 @@ TEST_P(SampledFisherOf, NoGradientAtAllLeavesTheDampingAlone) {
       expected);
 }
 
+// Gradients of 1e8 beside a damping of 1: K's own rounding is larger than the shift.
+TEST_P(SampledFisherOf, HugeGradientsAreDividedAllTheSame) {
+  SampleRows s = rows(40);
+  s.A.mul_(1e6);
+  s.G.mul_(1e6);
+  const Tensor X = direction();
+  for (const auto& fisher : {exact_fisher(s, 1e-6), interpolated_fisher(s, 10, 1e-6)}) {
+    EXPECT_TRUE(at::isfinite(fisher.divide(X)).all().item<bool>());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Kronecker, SampledFisherOf,
                          testing::Values(Case{at::kFloat, 1}, Case{at::kDouble, 1},
                                          Case{at::kFloat, 6}, Case{at::kDouble, 6}),

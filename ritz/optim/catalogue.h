@@ -99,6 +99,25 @@ inline constexpr KeyEntry kSpectralKeys[] = {
     {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient times the weights"},
 };
 
+inline constexpr KeyEntry kMfacKeys[] = {
+    {"m", "1024", "int[1,inf)", "gradients in the window; lr must shrink like 1/m"},
+    {"damping", "1e-05", "(0,inf)", "lambda, added to the Fisher matrix"},
+    {"momentum", "0", "[0,1)", "share of the last direction that is kept"},
+    {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient, and so in the window"},
+    {"mode", "chol", "chol|paper|updown",
+     "how the small matrix is solved; one answer, three costs"},
+    {"fill", "zeros", "zeros|skip", "until the window is full: as it is; or the scaled gradient"},
+    {"sparse", "false", "true|false", "weights that are 0 at the start stay 0"},
+    {"storage", "full", "full|bfloat16|float16", "what the window is kept in"},
+};
+inline constexpr KeyEntry kGgtKeys[] = {
+    {"m", "100", "int[1,inf)", "gradients in the window"},
+    {"damping", "0.0001", "(0,inf)", "eps, added to the root of the second moments"},
+    {"momentum", "0.9", "[0,1)", "share of the last direction that is kept"},
+    {"weight-decay", "0", "[0,inf)", "coupled: added to the gradient, and so in the window"},
+    {"storage", "full", "full|bfloat16|float16", "what the window is kept in"},
+};
+
 /// Of the Kronecker-factored optimisers: who takes the preconditioned gradient, and which layers.
 inline constexpr KeyEntry kBackendKeys[] = {
     {"backend", "sgd", "sgd|adam|adamw|lamb|adagrad", "takes the preconditioned gradient"},
@@ -217,6 +236,8 @@ inline constexpr OptimizerEntry kOptimizers[] = {
     {"sngd", "natural gradient through the kernel of a batch's gradients", 0.1, detail::kSngdKeys,
      true},
     {"hylo", "HyLo: the same through a tenth of the batch", 0.1, detail::kHyloKeys, true},
+    {"mfac", "M-FAC: the inverse Fisher matrix of the last m gradients", 1e-3, detail::kMfacKeys},
+    {"ggt", "GGT: full-matrix AdaGrad over the last m gradients", 1e-2, detail::kGgtKeys},
     {"spectral", "heavy ball that sets its own rate and momentum from the loss's curvature", 0.1,
      detail::kSpectralKeys},
     {"mkor", "Kronecker-factored, inverse factors renewed by rank-1 updates", 0.1,

@@ -8,32 +8,35 @@
 
 #include "ritz/base/check.h"
 #include "ritz/base/gemm.h"
+#include "ritz/optim/detail/triangle_kernels.h"
 
 namespace ritz::optim::detail {
 
 namespace {
 
-/// Rows of a block of the triangle: thinner ones save work (a share of 1 / (2 blocks) of the square
-/// is wasted), thicker ones run nearer to the product's best rate.
-int64_t block_rows(int64_t m) {
-  return m <= 64 ? m : std::max<int64_t>(32, (m / 4 + 15) / 16 * 16);
+/// What a core's own cache should hold of a slab, in bytes: of one that is read alone, and of one
+/// beside the product that is written.
+constexpr int64_t kReadBytes = 768 << 10, kWriteBytes = 384 << 10;
+
+int64_t kernel_width(int64_t m, int64_t bytes, c10::ScalarType type) {
+  const int64_t columns = bytes / m / static_cast<int64_t>(c10::elementSize(type));
+  return std::clamp<int64_t>(columns / 48 * 48, 96, 9600);
 }
 
-/// Sum over slabs of what `add(begin, width, sum)` adds to a zero `sum`: each thread has a sum of
-/// its own, and these are added in the order of their columns, so that a run repeats its bits.
-Tensor sum_over_slabs(const Tensor& rows, at::IntArrayRef shape, c10::ScalarType type,
+/// Sum over slabs of what `add(first slab, end, sum)` adds to a zero `sum`: each thread has a sum
+/// of its own, and these are added in the order of their columns, so that a run repeats its bits.
+Tensor sum_over_slabs(const Tensor& rows, int64_t slabs, at::IntArrayRef shape,
+                      c10::ScalarType type,
                       const std::function<void(int64_t, int64_t, const Tensor&)>& add) {
-  const int64_t n = rows.size(1), slab = slab_width(rows.size(0), rows);
   std::map<int64_t, Tensor> parts;  // by first slab
   std::mutex inserting;
   const auto range = [&](int64_t first, int64_t last) {
     const at::NoGradGuard no_graph;  // a thread's own
     const Tensor part = at::zeros(shape, rows.options().dtype(type));
-    for (int64_t k = first; k < last; ++k) add(k * slab, std::min(slab, n - k * slab), part);
+    add(first, last, part);
     const std::lock_guard lock(inserting);
     parts[first] = part;
   };
-  const int64_t slabs = (n + slab - 1) / slab;
   if (rows.is_cpu()) {
     at::parallel_for(0, slabs, 1, range);
   } else {
@@ -48,6 +51,58 @@ Tensor sum_over_slabs(const Tensor& rows, at::IntArrayRef shape, c10::ScalarType
 Tensor slab_of(const Tensor& rows, int64_t begin, int64_t width, c10::ScalarType compute) {
   Tensor slab = at::empty({rows.size(0), width}, rows.options().dtype(compute));
   return slab.copy_(rows.narrow(1, begin, width));
+}
+
+/// visit(slab, its first column) for slabs of columns of `rows` copied into one buffer.
+template <class T, class Visit>
+void visit_slabs(const Tensor& rows, int64_t width, int64_t first, int64_t last,
+                 const Visit& visit) {
+  const int64_t m = rows.size(0), n = rows.size(1);
+  const auto load = [&](Slab<T>& slab, int64_t begin) {
+    at::from_blob(slab.values, {m, slab.width}, {slab.stride, 1},
+                  at::TensorOptions(c10::CppTypeToScalarType<T>::value))
+        .copy_(rows.narrow(1, begin, slab.width));
+    visit(slab, begin);
+  };
+  Slab<T> whole(m, std::min(width, n));
+  for (int64_t k = first; k < last; ++k) {
+    if (k * width + whole.width <= n) {
+      load(whole, k * width);
+    } else {
+      Slab<T> rest(m, n - k * width);
+      load(rest, k * width);
+    }
+  }
+}
+
+template <class T>
+Tensor kernel_gram(const Tensor& rows) {
+  const int64_t m = rows.size(0), n = rows.size(1);
+  const int64_t width = kernel_width(m, kReadBytes, c10::CppTypeToScalarType<T>::value);
+  return sum_over_slabs(rows, (n + width - 1) / width, {m, m}, at::kDouble,
+                        [&](int64_t first, int64_t last, const Tensor& sum) {
+                          double* K = sum.mutable_data_ptr<double>();
+                          visit_slabs<T>(rows, width, first, last,
+                                         [&](const Slab<T>& slab, int64_t) { add_gram(slab, K); });
+                        });
+}
+
+template <class T>
+void kernel_lower(const Tensor& L, const Tensor& rows, const Tensor& out) {
+  const int64_t m = rows.size(0), n = rows.size(1);
+  const int64_t width = kernel_width(m, kWriteBytes, out.scalar_type());
+  const int64_t padded = Slab<T>(m, 1).padded_rows;
+  const Tensor square = at::zeros({padded, padded}, out.options());
+  square.narrow(0, 0, m).narrow(1, 0, m).copy_(L.tril());
+  const T* factor = square.const_data_ptr<T>();
+  T* to = out.mutable_data_ptr<T>();
+  const int64_t stride = out.stride(0);
+  at::parallel_for(0, (n + width - 1) / width, 1, [&](int64_t first, int64_t last) {
+    const at::NoGradGuard no_graph;
+    visit_slabs<T>(rows, width, first, last, [&](const Slab<T>& slab, int64_t begin) {
+      multiply_lower(slab, factor, slab.width, to + begin, stride);
+    });
+  });
 }
 
 }  // namespace
@@ -112,41 +167,46 @@ void check_rows_finite(const Tensor& gram) {
 }
 
 Tensor gram(const Tensor& rows, c10::ScalarType compute) {
-  const int64_t m = rows.size(0), step = block_rows(m);
-  const Tensor K = sum_over_slabs(
-      rows, {m, m}, at::kDouble, [&](int64_t begin, int64_t width, const Tensor& sum) {
-        const Tensor G = slab_of(rows, begin, width, compute);
-        for (int64_t r = 0; r < m; r += step) {
-          const int64_t end = std::min(m, r + step);
-          sum.narrow(0, r, end - r)
-              .narrow(1, 0, end)
-              .add_(gemm_nt(G.narrow(0, r, end - r), G.narrow(0, 0, end)));
-        }
-      });
+  const int64_t m = rows.size(0), n = rows.size(1), slab = slab_width(m, rows);
+  Tensor K;
+  if (rows.is_cpu()) {
+    K = compute == at::kDouble ? kernel_gram<double>(rows) : kernel_gram<float>(rows);
+  } else {
+    K = sum_over_slabs(rows, (n + slab - 1) / slab, {m, m}, at::kDouble,
+                       [&](int64_t first, int64_t last, const Tensor& sum) {
+                         for (int64_t k = first; k < last; ++k) {
+                           const Tensor G =
+                               slab_of(rows, k * slab, std::min(slab, n - k * slab), compute);
+                           sum.add_(gemm_nt(G, G));
+                         }
+                       });
+  }
   return K.tril() + K.tril(-1).t();
 }
 
 void multiply_lower(const Tensor& T, const Tensor& rows, const Tensor& out) {
-  const int64_t m = rows.size(0), step = block_rows(m);
-  for_each_slab(rows.size(1), slab_width(m, rows), rows, [&](int64_t begin, int64_t width) {
-    const Tensor G = slab_of(rows, begin, width, out.scalar_type());
-    for (int64_t r = 0; r < m; r += step) {
-      const int64_t end = std::min(m, r + step);
-      out.narrow(0, r, end - r)
-          .narrow(1, begin, width)
-          .copy_(gemm(T.narrow(0, r, end - r).narrow(1, 0, end), G.narrow(0, 0, end)));
-    }
-  });
+  if (out.is_cpu() && out.stride(1) == 1) {
+    return out.scalar_type() == at::kDouble ? kernel_lower<double>(T, rows, out)
+                                            : kernel_lower<float>(T, rows, out);
+  }
+  for_each_slab(
+      rows.size(1), slab_width(rows.size(0), rows), rows, [&](int64_t begin, int64_t width) {
+        out.narrow(1, begin, width).copy_(gemm(T, slab_of(rows, begin, width, out.scalar_type())));
+      });
 }
 
 Tensor times(const Tensor& rows, const Tensor& x) {
   if (rows.scalar_type() == x.scalar_type()) {
     return x.size(1) == 1 ? rows.mv(x.select(1, 0)).unsqueeze(1) : gemm(rows, x);
   }
+  const int64_t n = rows.size(1), slab = slab_width(rows.size(0), rows);
   return sum_over_slabs(
-      rows, {rows.size(0), x.size(1)}, x.scalar_type(),
-      [&](int64_t begin, int64_t width, const Tensor& sum) {
-        sum.add_(slab_of(rows, begin, width, x.scalar_type()).mm(x.narrow(0, begin, width)));
+      rows, (n + slab - 1) / slab, {rows.size(0), x.size(1)}, x.scalar_type(),
+      [&](int64_t first, int64_t last, const Tensor& sum) {
+        for (int64_t k = first; k < last; ++k) {
+          const int64_t begin = k * slab, width = std::min(slab, n - begin);
+          sum.add_(slab_of(rows, begin, width, x.scalar_type()).mm(x.narrow(0, begin, width)));
+        }
       });
 }
 

@@ -241,8 +241,11 @@ void InverseFisher::State::build(Part& part) {
   }
   detail::for_each_slab(run.count, step, G_, [&](int64_t first, int64_t n) {
     const Tensor tile = detail::gather_blocks(G_, run, first, n, compute_);
+    if (paged_) {  // made anew by each product
+      detail::check_rows_finite(at::diag_embed(tile.square().sum(2)));
+      return;
+    }
     const Part found = invert(part.dense, tile);
-    if (paged_) return;  // it was a check
     if (part.dense) {
       part.inverse.narrow(0, first, n).copy_(found.inverse);
     } else {

@@ -7,7 +7,9 @@
 #include "ritz/optim/eva.h"
 #include "ritz/optim/first_order.h"
 #include "ritz/optim/kfac.h"
+#include "ritz/optim/ggt.h"
 #include "ritz/optim/lamb.h"
+#include "ritz/optim/mfac.h"
 #include "ritz/optim/mkor.h"
 #include "ritz/optim/sngd.h"
 
@@ -71,6 +73,39 @@ Pointer make_first_order(std::string_view name, const OptimizerTask& task,
                     .eps = x("eps"),
                     .weight_decay = x("weight-decay"),
                     .form = clamped ? LambForm::clamped : LambForm::corrected});
+  }
+  return nullptr;
+}
+
+/// The optimisers on a window of gradients; null for other names.
+Pointer make_window_optimizer(std::string_view name, const OptimizerTask& task,
+                              const Settings& settings) {
+  const auto x = [&](const char* key) { return settings.number(key); };
+  const auto whole = [&](const char* key) { return static_cast<int64_t>(settings.number(key)); };
+  if (name == "mfac") {
+    return std::make_unique<Mfac>(task.network.parameter_values(),
+                                  MfacOptions{.lr = task.lr,
+                                              .momentum = x("momentum"),
+                                              .weight_decay = x("weight-decay"),
+                                              .m = whole("m"),
+                                              .damping = x("damping"),
+                                              .mode = parse_window_mode(settings.text("mode")),
+                                              .fill = parse_window_fill(settings.text("fill")),
+                                              .sparse = settings.flag("sparse"),
+                                              .storage = settings.text("storage"),
+                                              .memory_limit = task.memory_limit,
+                                              .group = task.group});
+  }
+  if (name == "ggt") {
+    return std::make_unique<Ggt>(task.network.parameter_values(),
+                                 GgtOptions{.lr = task.lr,
+                                            .momentum = x("momentum"),
+                                            .weight_decay = x("weight-decay"),
+                                            .m = whole("m"),
+                                            .eps = x("damping"),
+                                            .storage = settings.text("storage"),
+                                            .memory_limit = task.memory_limit,
+                                            .group = task.group});
   }
   return nullptr;
 }
@@ -268,6 +303,7 @@ Pointer make_optimizer(std::string_view name, const OptimizerTask& task, const S
   if (name == "eva") return make_eva(task, settings);
   if (name == "sngd") return make_sngd(task, settings);
   if (name == "hylo") return make_hylo(task, settings);
+  if (auto optimizer = make_window_optimizer(name, task, settings)) return optimizer;
   if (name == "spectral") {
     const bool learned = settings.text("momentum") == "learned";
     return std::make_unique<Sgd>(task.network.parameter_values(),

@@ -15,6 +15,7 @@ struct OptimizerTask {
   double lr = 0.1;
   dist::ProcessGroup* group = nullptr;  // of data-parallel training; outlives the optimiser
   uint64_t seed = 0;
+  int64_t memory_limit = 0;  // bytes that it may keep; 0: 80 % of what is free
 };
 /// The catalogue's optimiser `name` over the network's parameters. Throws Unsupported naming the
 /// optimisers that work where this one looks into layers that the network does not have.

@@ -248,6 +248,9 @@ class Training {
   }
 
   void save() {
+    if (options_.out.empty()) return;
+    // A collective where the optimiser's state is spread over ranks.
+    const auto state = task_.optimizer.state_dict();
     if (!writes_) return;
     log_.flush();
     optimizer_log_.flush();
@@ -255,7 +258,7 @@ class Training {
     for (const auto& [name, value] : identity_) checkpoint.facts["run." + name] = value;
     checkpoint.facts["step"] = std::to_string(result_.steps);
     detail::append_with_prefix(checkpoint.tensors, "network.", network_tensors());
-    detail::append_with_prefix(checkpoint.tensors, "optimizer.", task_.optimizer.state_dict());
+    detail::append_with_prefix(checkpoint.tensors, "optimizer.", state);
     if (task_.controller != nullptr) {
       detail::append_with_prefix(checkpoint.tensors, "controller.", task_.controller->state_dict());
     }

@@ -71,8 +71,8 @@ void Train::run(Run& run) const {
   const double rate = lr.value_or(optim::default_rate(optim::find_optimizer(optimizer), settings));
   dist::ProcessGroup group(
       ranks, {.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * rank_timeout))});
-  const auto method =
-      optim::make_optimizer(optimizer, {learning.network, rate, &group, run.common.seed}, settings);
+  const auto method = optim::make_optimizer(
+      optimizer, {learning.network, rate, &group, run.common.seed, memory_limit.value_or(0)}, settings);
   const auto pass_warnings = [&] {
     for (const auto& [code, message] : method->take_warnings()) {
       if (ranks.rank == 0) run.warn(code, message);  // they are the same on all

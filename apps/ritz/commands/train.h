@@ -60,7 +60,8 @@ struct Train {
     options.flag("--resume", resume, "go on from the last checkpoint in --out");
     options
         .option("--memory-limit", memory_limit, "BYTES",
-                "the most that a step may take beyond data and parameters [80 % of what is free]")
+                "the most that a step may take beyond data and parameters, and what an optimiser may "
+                "keep [80 % of what is free]")
         .at_least(1);
     options
         .option("--rank-timeout", rank_timeout, "SECONDS",

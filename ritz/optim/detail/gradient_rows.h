@@ -34,12 +34,12 @@ void check_rows_finite(const Tensor& gram);
 
 /// rows rows^T [m, m] in float64: products within a slab in `compute`, sums over slabs in float64.
 ///
-/// Cost: the lower triangle alone, by blocks of rows: m^2 n (1 + 1/blocks) flops; reads G once.
+/// Cost: m^2 n flops (the lower triangle alone, on the CPU); reads G once.
 Tensor gram(const Tensor& rows, c10::ScalarType compute);
 
 /// out <- T rows for a lower-triangular T [m, m] of out's dtype; `out` may be `rows` itself.
 ///
-/// Cost: m^2 n (1 + 1/blocks) flops; reads G once, writes it once.
+/// Cost: m^2 n flops; reads G once, writes it once.
 void multiply_lower(const Tensor& T, const Tensor& rows, const Tensor& out);
 
 /// rows x for x [n, k], and rows^T c for c [m, k], in the dtype of x and c whatever that of `rows`.

@@ -9,9 +9,12 @@
 #include "apps/ritz/commands/data_fashion_mnist.h"
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
+#include "apps/ritz/commands/data_make_gradients.h"
 #include "apps/ritz/commands/data_make_rows.h"
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
+#include "apps/ritz/commands/fisher.h"
+#include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -26,6 +29,9 @@ using Commands =
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues,    //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,  //
                Train, Spectrum, SpectrumScaling, TopVector, Coreset, CoresetMerge, DesignPlan,
+               MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
+               Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
+               FisherElements, FisherSpectrumCommand, Coreset, CoresetMerge, DesignPlan,
                DesignPoints, DesignFit, Study, Completion>;
 
 /// Words that only group commands.
@@ -35,7 +41,8 @@ struct Group {
 inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
     {"data make", "data whose truth is known, for studies and trials"},
-    {"design", "points for an expensive function, and its least-squares fit"}};
+    {"design", "points for an expensive function, and its least-squares fit"},
+    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

@@ -23,6 +23,10 @@ struct LearningTaskOptions {
                    "mlp:784-128-64-10[:tanh], cnn:8-16-16, resnet:20, transformer:LAYERSxWIDTH or "
                    "a TorchScript file [the one that --checkpoint names]");
     options.option("--checkpoint", checkpoint, "FILE", "start from these weights (.safetensors)");
+    declare_data(options);
+  }
+  /// For commands that name the model in another way.
+  void declare_data(Options& options) {
     options.option("--data", data, "DATA",
                    "fashion-mnist, a folder of IDX files, or an array of samples");
     options.option("--labels", labels, "FILE", "labels, where --data is an array");

@@ -3,6 +3,7 @@
 #include "studies/dpp_least_squares.h"
 #include "studies/lp_sensitivity.h"
 #include "studies/stream_eigenvector.h"
+#include "studies/mfac.h"
 #include "studies/study.h"
 
 namespace ritz::studies {
@@ -92,6 +93,18 @@ const std::vector<Study>& all_studies() {
            "FOCS "
            "2024",
        .run = study_stream_eigenvector},
+      {.slug = "mfac",
+       .title = "Matrix-free inverse Fisher matrices: pruning and training",
+       .summary =
+           "The inverse of a damped empirical Fisher matrix out of m gradients, exact and never "
+           "formed, serves to prune trained networks (which weights to drop, how to move the "
+           "others) "
+           "and to precondition training. Here: one-shot and gradual pruning of a small network, "
+           "exactness and cost of the inverse, and the optimiser beside tuned baselines.",
+       .source =
+           "E. Frantar, E. Kurtic, D. Alistarh: M-FAC: Efficient Matrix-Free Approximations of "
+           "Second-Order Information, NeurIPS 2021",
+       .run = study_mfac},
   };
   return studies;
 }

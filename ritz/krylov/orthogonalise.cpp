@@ -97,7 +97,8 @@ Orthogonalised orthogonalise(const Tensor& basis, const Tensor& recent, const Te
   for (int sweep = 0; sweep <= passes; ++sweep) {
     std::fill(partial.begin(), partial.end(), 0.0);
     parallel_for(0, chunks, grain, [&](int64_t first, int64_t last) {
-      SlabBuffer buffer;
+      SlabBuffer<> slab_buffer;
+      double* const buffer = slab_buffer.w;
       for (int64_t c = first; c < last; ++c) {
         double* found = partial.data() + c * (total + 1);
         for (int64_t at = chunk_begin(c); at < chunk_begin(c + 1); at += slab) {

@@ -1,6 +1,5 @@
 #include "ritz/krylov/detail/slab_kernels.h"
 
-#include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
 #include <cstring>
@@ -29,11 +28,53 @@ template <>
 struct Eight<double> {
   using Type = double __attribute__((vector_size(64), aligned(8), may_alias));
 };
+using Bits16 = uint16_t __attribute__((vector_size(16), aligned(2), may_alias));
+using Bits32 = uint32_t __attribute__((vector_size(32), may_alias));
+using Float8 = float __attribute__((vector_size(32), may_alias));
 
-// Eight of a row, in double. A macro, as no function may return a Double8: its calling
+/// The bits of a row in half precision.
+struct Brain {
+  uint16_t bits;
+};
+struct Half {
+  uint16_t bits;
+};
+
+[[gnu::always_inline]] inline double number(float x) {
+  return static_cast<double>(x);
+}
+[[gnu::always_inline]] inline double number(double x) {
+  return x;
+}
+[[gnu::always_inline]] inline double number(Brain x) {
+  const uint32_t bits = uint32_t{x.bits} << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return static_cast<double>(value);
+}
+[[gnu::always_inline]] inline double number(Half x) {
+  return static_cast<double>(static_cast<float>(c10::Half(x.bits, c10::Half::from_bits())));
+}
+
+// Eight numbers of a row, in double. By reference: no function may return a Double8, whose calling
 // convention differs between instruction sets.
-#define RITZ_LOAD8(pointer) \
-  __builtin_convertvector(*reinterpret_cast<const typename Eight<Scalar>::Type*>(pointer), Double8)
+template <class Scalar>
+[[gnu::always_inline]] inline void load8(const Scalar* from, Double8& to) {
+  to = __builtin_convertvector(*reinterpret_cast<const typename Eight<Scalar>::Type*>(from),
+                               Double8);
+}
+[[gnu::always_inline]] inline void load8(const Brain* from, Double8& to) {
+  const Bits32 bits = __builtin_convertvector(*reinterpret_cast<const Bits16*>(from), Bits32) << 16;
+  to = __builtin_convertvector(reinterpret_cast<const Float8&>(bits), Double8);
+}
+[[gnu::always_inline]] inline void load8(const Half* from, Double8& to) {
+  const Bits32 h = __builtin_convertvector(*reinterpret_cast<const Bits16*>(from), Bits32);
+  // Exponent and fraction in float32's places are the number times 2^-112, subnormals too; an
+  // exponent of ones is that of Inf and NaN.
+  const Bits32 special = __builtin_convertvector((h & 0x7c00) == 0x7c00, Bits32) & 0x7f800000;
+  const Bits32 bits = (h & 0x7fff) << 13 | special | (h & 0x8000) << 16;
+  to = __builtin_convertvector(reinterpret_cast<const Float8&>(bits), Double8) * 0x1p112;
+}
 
 // Row segments are short and far apart, so the hardware's prefetcher begins anew at each: four rows
 // are worked on while the next four (after the last, the next columns of the first) are on their
@@ -59,17 +100,19 @@ template <class Scalar>
     for (int64_t k = 0; k < whole; k += 8) {
       prefetch4(next + k, stride);
       const Double8 v = *reinterpret_cast<const Double8*>(w + k);
-      s0 += v * RITZ_LOAD8(q0 + k);
-      s1 += v * RITZ_LOAD8(q1 + k);
-      s2 += v * RITZ_LOAD8(q2 + k);
-      s3 += v * RITZ_LOAD8(q3 + k);
+      Double8 x0, x1, x2, x3;
+      load8(q0 + k, x0), load8(q1 + k, x1), load8(q2 + k, x2), load8(q3 + k, x3);
+      s0 += v * x0;
+      s1 += v * x1;
+      s2 += v * x2;
+      s3 += v * x3;
     }
     double t[4] = {0, 0, 0, 0};
     for (int64_t k = whole; k < length; ++k) {
-      t[0] += w[k] * static_cast<double>(q0[k]);
-      t[1] += w[k] * static_cast<double>(q1[k]);
-      t[2] += w[k] * static_cast<double>(q2[k]);
-      t[3] += w[k] * static_cast<double>(q3[k]);
+      t[0] += w[k] * number(q0[k]);
+      t[1] += w[k] * number(q1[k]);
+      t[2] += w[k] * number(q2[k]);
+      t[3] += w[k] * number(q3[k]);
     }
     for (int l = 0; l < 8; ++l) t[0] += s0[l], t[1] += s1[l], t[2] += s2[l], t[3] += s3[l];
     for (int l = 0; l < 4; ++l) found[i + l] += t[l];
@@ -79,9 +122,11 @@ template <class Scalar>
     Double8 s0{};
     double t0 = 0;
     for (int64_t k = 0; k < whole; k += 8) {
-      s0 += *reinterpret_cast<const Double8*>(w + k) * RITZ_LOAD8(q0 + k);
+      Double8 x0;
+      load8(q0 + k, x0);
+      s0 += *reinterpret_cast<const Double8*>(w + k) * x0;
     }
-    for (int64_t k = whole; k < length; ++k) t0 += w[k] * static_cast<double>(q0[k]);
+    for (int64_t k = whole; k < length; ++k) t0 += w[k] * number(q0[k]);
     for (int l = 0; l < 8; ++l) t0 += s0[l];
     found[i] += t0;
   }
@@ -100,20 +145,22 @@ template <class Scalar>
     for (int64_t k = 0; k < whole; k += 8) {
       prefetch4(next + k, stride);
       Double8& v = *reinterpret_cast<Double8*>(w + k);
-      v -= (c0 * RITZ_LOAD8(q0 + k) + c1 * RITZ_LOAD8(q1 + k)) +
-           (c2 * RITZ_LOAD8(q2 + k) + c3 * RITZ_LOAD8(q3 + k));
+      Double8 x0, x1, x2, x3;
+      load8(q0 + k, x0), load8(q1 + k, x1), load8(q2 + k, x2), load8(q3 + k, x3);
+      v -= (c0 * x0 + c1 * x1) + (c2 * x2 + c3 * x3);
     }
     for (int64_t k = whole; k < length; ++k) {
-      w[k] -= (c0 * static_cast<double>(q0[k]) + c1 * static_cast<double>(q1[k])) +
-              (c2 * static_cast<double>(q2[k]) + c3 * static_cast<double>(q3[k]));
+      w[k] -= (c0 * number(q0[k]) + c1 * number(q1[k])) + (c2 * number(q2[k]) + c3 * number(q3[k]));
     }
   }
   for (; i < rows; ++i) {
     const Scalar* q0 = q + i * stride;
     for (int64_t k = 0; k < whole; k += 8) {
-      *reinterpret_cast<Double8*>(w + k) -= c[i] * RITZ_LOAD8(q0 + k);
+      Double8 x0;
+      load8(q0 + k, x0);
+      *reinterpret_cast<Double8*>(w + k) -= c[i] * x0;
     }
-    for (int64_t k = whole; k < length; ++k) w[k] -= c[i] * static_cast<double>(q0[k]);
+    for (int64_t k = whole; k < length; ++k) w[k] -= c[i] * number(q0[k]);
   }
 }
 
@@ -122,99 +169,97 @@ RITZ_CLONES void dot_rows_float(const float* q, int64_t stride, int64_t rows, in
                                 const double* w, double* found) {
   dot_rows(q, stride, rows, length, w, found);
 }
-RITZ_CLONES void dot_rows_double(const double* q, int64_t stride, int64_t rows, int64_t length,
-                                 const double* w, double* found) {
-  dot_rows(q, stride, rows, length, w, found);
-}
 RITZ_CLONES void subtract_rows_float(const float* q, int64_t stride, int64_t rows, int64_t length,
                                      const double* c, double* w) {
   subtract_rows(q, stride, rows, length, c, w);
+}
+RITZ_CLONES void dot_rows_double(const double* q, int64_t stride, int64_t rows, int64_t length,
+                                 const double* w, double* found) {
+  dot_rows(q, stride, rows, length, w, found);
 }
 RITZ_CLONES void subtract_rows_double(const double* q, int64_t stride, int64_t rows, int64_t length,
                                       const double* c, double* w) {
   subtract_rows(q, stride, rows, length, c, w);
 }
-
-RITZ_CLONES void widen_bfloat16(const uint16_t* from, int64_t length, double* to) {
-  for (int64_t k = 0; k < length; ++k) {
-    const uint32_t bits = static_cast<uint32_t>(from[k]) << 16;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    to[k] = static_cast<double>(value);
-  }
+RITZ_CLONES void dot_rows_brain(const Brain* q, int64_t stride, int64_t rows, int64_t length,
+                                const double* w, double* found) {
+  dot_rows(q, stride, rows, length, w, found);
 }
-
-void widen_float16(const c10::Half* from, int64_t length, double* to) {
-  for (int64_t k = 0; k < length; ++k) to[k] = static_cast<double>(static_cast<float>(from[k]));
+RITZ_CLONES void subtract_rows_brain(const Brain* q, int64_t stride, int64_t rows, int64_t length,
+                                     const double* c, double* w) {
+  subtract_rows(q, stride, rows, length, c, w);
 }
-
-void widen_row(const Rows& q, int64_t i, int64_t at, int64_t length, double* to) {
-  const int64_t offset = i * q.stride + at;
-  if (q.storage == Storage::bfloat16) {
-    widen_bfloat16(static_cast<const uint16_t*>(q.data) + offset, length, to);
-  } else {
-    widen_float16(static_cast<const c10::Half*>(q.data) + offset, length, to);
-  }
+RITZ_CLONES void dot_rows_half(const Half* q, int64_t stride, int64_t rows, int64_t length,
+                               const double* w, double* found) {
+  dot_rows(q, stride, rows, length, w, found);
+}
+RITZ_CLONES void subtract_rows_half(const Half* q, int64_t stride, int64_t rows, int64_t length,
+                                    const double* c, double* w) {
+  subtract_rows(q, stride, rows, length, c, w);
 }
 
 }  // namespace
 
-void load_slab(const Rows& w, int64_t at, int64_t length, SlabBuffer& buffer) {
+void load_slab(const Rows& w, int64_t at, int64_t length, double* buffer) {
   if (w.storage == Storage::float32) {
     const float* from = static_cast<const float*>(w.data) + at;
-    for (int64_t k = 0; k < length; ++k) buffer.w[k] = static_cast<double>(from[k]);
+    for (int64_t k = 0; k < length; ++k) buffer[k] = static_cast<double>(from[k]);
   } else {
-    std::memcpy(buffer.w, static_cast<const double*>(w.data) + at,
+    std::memcpy(buffer, static_cast<const double*>(w.data) + at,
                 static_cast<size_t>(length) * sizeof(double));
   }
 }
 
-void store_slab(const Rows& w, int64_t at, int64_t length, SlabBuffer& buffer) {
+void store_slab(const Rows& w, int64_t at, int64_t length, double* buffer) {
   if (w.storage == Storage::float32) {
     float* to = const_cast<float*>(static_cast<const float*>(w.data)) + at;
     for (int64_t k = 0; k < length; ++k) {
-      to[k] = static_cast<float>(buffer.w[k]);
-      buffer.w[k] = static_cast<double>(to[k]);
+      to[k] = static_cast<float>(buffer[k]);
+      buffer[k] = static_cast<double>(to[k]);
     }
   } else {
-    std::memcpy(const_cast<double*>(static_cast<const double*>(w.data)) + at, buffer.w,
+    std::memcpy(const_cast<double*>(static_cast<const double*>(w.data)) + at, buffer,
                 static_cast<size_t>(length) * sizeof(double));
   }
 }
 
-void dot_slab(const Rows& q, int64_t at, int64_t length, SlabBuffer& buffer, double* found) {
-  if (q.storage == Storage::float32) {
-    dot_rows_float(static_cast<const float*>(q.data) + at, q.stride, q.count, length, buffer.w,
-                   found);
-  } else if (q.storage == Storage::float64) {
-    dot_rows_double(static_cast<const double*>(q.data) + at, q.stride, q.count, length, buffer.w,
-                    found);
-  } else {
-    for (int64_t i = 0; i < q.count; ++i) {
-      widen_row(q, i, at, length, buffer.row);
-      dot_rows_double(buffer.row, 0, 1, length, buffer.w, found + i);
-    }
+void dot_slab(const Rows& q, int64_t at, int64_t length, const double* buffer, double* found) {
+  switch (q.storage) {
+    case Storage::float32:
+      return dot_rows_float(static_cast<const float*>(q.data) + at, q.stride, q.count, length,
+                            buffer, found);
+    case Storage::float64:
+      return dot_rows_double(static_cast<const double*>(q.data) + at, q.stride, q.count, length,
+                             buffer, found);
+    case Storage::bfloat16:
+      return dot_rows_brain(static_cast<const Brain*>(q.data) + at, q.stride, q.count, length,
+                            buffer, found);
+    case Storage::float16:
+      return dot_rows_half(static_cast<const Half*>(q.data) + at, q.stride, q.count, length, buffer,
+                           found);
   }
 }
 
-void subtract_slab(const Rows& q, const double* c, int64_t at, int64_t length, SlabBuffer& buffer) {
-  if (q.storage == Storage::float32) {
-    subtract_rows_float(static_cast<const float*>(q.data) + at, q.stride, q.count, length, c,
-                        buffer.w);
-  } else if (q.storage == Storage::float64) {
-    subtract_rows_double(static_cast<const double*>(q.data) + at, q.stride, q.count, length, c,
-                         buffer.w);
-  } else {
-    for (int64_t i = 0; i < q.count; ++i) {
-      widen_row(q, i, at, length, buffer.row);
-      subtract_rows_double(buffer.row, 0, 1, length, c + i, buffer.w);
-    }
+void subtract_slab(const Rows& q, const double* c, int64_t at, int64_t length, double* buffer) {
+  switch (q.storage) {
+    case Storage::float32:
+      return subtract_rows_float(static_cast<const float*>(q.data) + at, q.stride, q.count, length,
+                                 c, buffer);
+    case Storage::float64:
+      return subtract_rows_double(static_cast<const double*>(q.data) + at, q.stride, q.count,
+                                  length, c, buffer);
+    case Storage::bfloat16:
+      return subtract_rows_brain(static_cast<const Brain*>(q.data) + at, q.stride, q.count, length,
+                                 c, buffer);
+    case Storage::float16:
+      return subtract_rows_half(static_cast<const Half*>(q.data) + at, q.stride, q.count, length, c,
+                                buffer);
   }
 }
 
-double norm_slab(int64_t length, const SlabBuffer& buffer) {
+double norm_slab(int64_t length, const double* buffer) {
   double sum = 0;
-  dot_rows_double(buffer.w, 0, 1, length, buffer.w, &sum);
+  dot_rows_double(buffer, 0, 1, length, buffer, &sum);
   return sum;
 }
 

@@ -1,6 +1,5 @@
 #include "ritz/optim/detail/gradient_rows.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <map>
@@ -8,6 +7,7 @@
 
 #include "ritz/base/check.h"
 #include "ritz/base/gemm.h"
+#include "ritz/base/parallel.h"
 #include "ritz/optim/detail/triangle_kernels.h"
 
 namespace ritz::optim::detail {
@@ -38,7 +38,7 @@ Tensor sum_over_slabs(const Tensor& rows, int64_t slabs, at::IntArrayRef shape,
     parts[first] = part;
   };
   if (rows.is_cpu()) {
-    at::parallel_for(0, slabs, 1, range);
+    ritz::parallel_for(0, slabs, 1, range);
   } else {
     range(0, slabs);
   }
@@ -97,7 +97,7 @@ void kernel_lower(const Tensor& L, const Tensor& rows, const Tensor& out) {
   const T* factor = square.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   const int64_t stride = out.stride(0);
-  at::parallel_for(0, (n + width - 1) / width, 1, [&](int64_t first, int64_t last) {
+  ritz::parallel_for(0, (n + width - 1) / width, 1, [&](int64_t first, int64_t last) {
     const at::NoGradGuard no_graph;
     visit_slabs<T>(rows, width, first, last, [&](const Slab<T>& slab, int64_t begin) {
       multiply_lower(slab, factor, slab.width, to + begin, stride);
@@ -143,7 +143,7 @@ void for_each_slab(int64_t n, int64_t slab, const Tensor& rows,
     for (int64_t k = first; k < last; ++k) visit(k * slab, std::min(slab, n - k * slab));
   };
   if (rows.is_cpu()) {
-    at::parallel_for(0, slabs, 1, range);
+    ritz::parallel_for(0, slabs, 1, range);
   } else {
     range(0, slabs);
   }

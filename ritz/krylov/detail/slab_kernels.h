@@ -15,24 +15,25 @@ struct Rows {
   Storage storage = Storage::float64;
 };
 
-constexpr int64_t kMaxSlab =
-    2048;  // columns: a slab of w in double is 16 KiB, within the first cache
+/// Columns whose w in double, 16 KiB, is within the first cache.
+constexpr int64_t kMaxSlab = 2048;
 
-/// The columns [at, at + length) of w in double; zero beyond `length` up to a multiple of 8.
+/// Columns [at, at + length) of w in double, zero beyond `length` up to a multiple of 8: what the
+/// functions below work on, aligned as this is.
+template <int64_t kColumns = kMaxSlab>
 struct alignas(64) SlabBuffer {
-  double w[kMaxSlab];
-  double row[kMaxSlab];  // scratch: a row that is not float32 or float64, converted
+  double w[kColumns];
 };
 
-/// buffer.w <- w
-void load_slab(const Rows& w, int64_t at, int64_t length, SlabBuffer& buffer);
-/// w <- buffer.w, rounded to w's dtype; buffer.w becomes what was stored.
-void store_slab(const Rows& w, int64_t at, int64_t length, SlabBuffer& buffer);
-/// found[i] += q_i . buffer.w
-void dot_slab(const Rows& q, int64_t at, int64_t length, SlabBuffer& buffer, double* found);
-/// buffer.w -= sum_i c[i] q_i
-void subtract_slab(const Rows& q, const double* c, int64_t at, int64_t length, SlabBuffer& buffer);
-/// buffer.w . buffer.w
-double norm_slab(int64_t length, const SlabBuffer& buffer);
+/// buffer <- w
+void load_slab(const Rows& w, int64_t at, int64_t length, double* buffer);
+/// w <- buffer, rounded to w's dtype; the buffer becomes what was stored.
+void store_slab(const Rows& w, int64_t at, int64_t length, double* buffer);
+/// found[i] += q_i . buffer
+void dot_slab(const Rows& q, int64_t at, int64_t length, const double* buffer, double* found);
+/// buffer -= sum_i c[i] q_i
+void subtract_slab(const Rows& q, const double* c, int64_t at, int64_t length, double* buffer);
+/// buffer . buffer
+double norm_slab(int64_t length, const double* buffer);
 
 }  // namespace ritz::detail

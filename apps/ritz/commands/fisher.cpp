@@ -40,12 +40,12 @@ void report_inputs(Run& run, const FisherOptions& options, int64_t m, int64_t d)
   run.value("parameters", d, "d");
   run.value("gradients", m, "m");
   run.value("damping", options.damping, "lambda");
-  run.json()["block"] = options.block == 0 ? Json() : Json(options.block);
+  run.json()["block"] = options.block == "none" ? Json() : Json(block_width(options.block));
 }
 
 optim::InverseFisherOptions inverse_options(const FisherOptions& options, const Run& run) {
   optim::InverseFisherOptions inverse{.damping = options.damping,
-                                      .block = options.block,
+                                      .block = block_width(options.block),
                                       .segments = options.segments,
                                       .memory_limit = options.memory_limit};
   if (!run.common.dtype.empty()) {

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/ritz/commands/block_option.h"
 #include "apps/ritz/frame/command.h"
 #include "ritz/base/error.h"
 
@@ -13,7 +14,8 @@ namespace ritz::app {
 struct FisherOptions {
   std::string gradients;
   double damping = 1e-5;
-  int64_t block = 0, memory_limit = 0;
+  std::string block = "none";
+  int64_t memory_limit = 0;
   std::vector<int64_t> segments;
 
   void declare(Options& options) {
@@ -24,10 +26,7 @@ struct FisherOptions {
             ".safetensors may be larger than memory")
         .required();
     options.option("--damping", damping, "L", "lambda in F = lambda I + G^T G / m").above(0);
-    options
-        .option("--block", block, "N",
-                "take the blocks of N coordinates on F's diagonal; 0: all of F")
-        .at_least(0);
+    declare_block(options, block, "the blocks of N coordinates on F's diagonal alone");
     options
         .option("--segments", segments, "N,N,...",
                 "lengths of the tensors that make up d: no block crosses from one into the next")

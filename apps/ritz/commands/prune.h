@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/ritz/commands/block_option.h"
 #include "apps/ritz/commands/learning_task_options.h"
 #include "apps/ritz/frame/command.h"
 #include "ritz/base/check.h"
@@ -70,12 +71,7 @@ struct Prune {
         .at_least(1);
     options.flag("--allow-fewer", allow_fewer,
                  "where the data have fewer than M batches, take those");
-    options.option("--block", block, "none|N", "blocks of the inverse, in surviving weights")
-        .verify = [](const std::string& text) {
-      const bool number = !text.empty() && text.size() < 10 && text[0] != '0' &&
-                          text.find_first_not_of("0123456789") == text.npos;
-      return text == "none" || number ? "" : "none, or a whole number >= 1";
-    };
+    declare_block(options, block, "blocks of the inverse, in surviving weights");
     options.option("--block-scope", block_scope, "KIND", "may a block cross tensors?")
         .one_of({"flat", "per-tensor"});
     options

@@ -2,8 +2,8 @@
 #include "studies/batch_scaling.h"
 #include "studies/dpp_least_squares.h"
 #include "studies/lp_sensitivity.h"
-#include "studies/stream_eigenvector.h"
 #include "studies/mfac.h"
+#include "studies/stream_eigenvector.h"
 #include "studies/study.h"
 
 namespace ritz::studies {

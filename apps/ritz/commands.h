@@ -26,12 +26,10 @@ namespace ritz::app {
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
                MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
-               MakeLegendreRows, MakeRobustRegression, MakeDesignValues,    //
-               MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,  //
-               Train, Spectrum, SpectrumScaling, TopVector, Coreset, CoresetMerge, DesignPlan,
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
+               MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
-               FisherElements, FisherSpectrumCommand, Coreset, CoresetMerge, DesignPlan,
+               FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
                DesignPoints, DesignFit, Study, Completion>;
 
 /// Words that only group commands.

@@ -15,8 +15,8 @@ namespace {
 using detail::Variates;
 using ritz::detail::kMaxSlab;
 using ritz::detail::Rows;
-using ritz::detail::SlabBuffer;
 using ritz::detail::Storage;
+using SlabBuffer = ritz::detail::SlabBuffer<>;
 
 constexpr int64_t kMostRejections = 200;  // times m, for one point; the last expects m proposals
 
@@ -29,16 +29,16 @@ void dot(const Rows& rows, const double* v, int64_t m, SlabBuffer& buffer, doubl
   std::fill_n(found, rows.count, 0.0);
   for (int64_t at = 0; at < m; at += kMaxSlab) {
     const int64_t length = std::min(kMaxSlab, m - at);
-    load_slab(rows_of(v, 1, m), at, length, buffer);
-    dot_slab(rows, at, length, buffer, found);
+    load_slab(rows_of(v, 1, m), at, length, buffer.w);
+    dot_slab(rows, at, length, buffer.w, found);
   }
 }
 void subtract(const Rows& rows, const double* c, double* v, int64_t m, SlabBuffer& buffer) {
   for (int64_t at = 0; at < m; at += kMaxSlab) {
     const int64_t length = std::min(kMaxSlab, m - at);
-    load_slab(rows_of(v, 1, m), at, length, buffer);
-    subtract_slab(rows, c, at, length, buffer);
-    store_slab(rows_of(v, 1, m), at, length, buffer);
+    load_slab(rows_of(v, 1, m), at, length, buffer.w);
+    subtract_slab(rows, c, at, length, buffer.w);
+    store_slab(rows_of(v, 1, m), at, length, buffer.w);
   }
 }
 

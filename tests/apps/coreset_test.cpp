@@ -89,7 +89,7 @@ TEST_F(CoresetCommand, EveryScoreAndSamplerWorks) {
         "--scores uniform --no-totals", "--p 4 --scores leverage-sensitivity --recursive"}) {
     const auto run = ritz("coreset A.npy --rows 200 --out k.csv --force " + more);
     ASSERT_EQ(run.code, 0) << more << "\n" << run.err;
-    EXPECT_EQ(read_file(work() / "k.csv").substr(0, 16), "indices,weights\n") << more;
+    EXPECT_EQ(ritz::tests::read_text(work() / "k.csv").substr(0, 16), "indices,weights\n") << more;
   }
 }
 

@@ -13,7 +13,7 @@ class Design : public ProgramTest {
  protected:
   // The design's rows as numbers, without its two head lines.
   std::vector<std::vector<double>> rows(const std::string& name) const {
-    std::istringstream in(read_file(work() / name));
+    std::istringstream in(ritz::tests::read_text(work() / name));
     std::vector<std::vector<double>> all;
     std::string line;
     for (int i = 0; std::getline(in, line); ++i) {
@@ -40,8 +40,10 @@ TEST_F(Design, GoesOutAsPointsAndComesBackAsAFit) {
   EXPECT_LT(made["gram_max"].get<double>(), 1.9);
   EXPECT_NEAR(made["bound"].get<double>(),
               1 + 15 / 45. / 0.01 * (1 + made["redraws"].get<double>()), 1e-9);
-  EXPECT_NE(read_file(work() / "p.svg").find("<svg"), std::string::npos);
-  EXPECT_EQ(read_file(work() / "d.csv").find("# ritz design space=legendre dim=2 degree=4"), 0u);
+  EXPECT_NE(ritz::tests::read_text(work() / "p.svg").find("<svg"), std::string::npos);
+  EXPECT_EQ(
+      ritz::tests::read_text(work() / "d.csv").find("# ritz design space=legendre dim=2 degree=4"),
+      0u);
 
   const auto points = rows("d.csv");
   ASSERT_EQ(points.size(), 45u);
@@ -163,7 +165,7 @@ TEST_F(Design, CandidatesComeAsTheirRowNumbers) {
   ASSERT_EQ(
       ritz("design points --candidates 'a phi.npy' --orthonormalise --points 9 --out d.csv").code,
       0);
-  EXPECT_NE(read_file(work() / "d.csv")
+  EXPECT_NE(ritz::tests::read_text(work() / "d.csv")
                 .find("candidates=a%20phi.npy orthonormalise=yes\nindices,weights"),
             std::string::npos);
   write("v.csv", "value\n1\n1\n1\n1\n1\n1\n1\n1\n1\n");

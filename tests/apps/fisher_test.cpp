@@ -218,8 +218,8 @@ wait $pid)");
   const auto resumed = ritz(line(all + "--out half --resume"));
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   EXPECT_EQ(weights("half/model.safetensors"), weights("whole/model.safetensors"));
-  EXPECT_EQ(ritz::tests::read_file(work() / "half/masks.safetensors"),
-            ritz::tests::read_file(work() / "whole/masks.safetensors"));
+  EXPECT_EQ(ritz::tests::read_text(work() / "half/masks.safetensors"),
+            ritz::tests::read_text(work() / "whole/masks.safetensors"));
   EXPECT_EQ(json("half/summary.json")["steps"], json("whole/summary.json")["steps"]);
 }
 

@@ -1,8 +1,8 @@
-// ritz's side of bench/peers/kfac_peers.py: K-FAC on the peer's network, batch and
+// ritz's side of bench/peers/kfac_peers.py: K-FAC and MKOR on the peer's network, batch and
 // weights.
 //
 //     kfac_peer_bench prepare FOLDER                       writes weights, batch
-//     kfac_peer_bench run FOLDER kfac F STEPS THREADS
+//     kfac_peer_bench run FOLDER kfac|mkor F STEPS THREADS
 //
 // `run` answers with one line of JSON (seconds of each step) and leaves the first step's
 // preconditioned gradients in FOLDER/ritz.safetensors.
@@ -19,6 +19,7 @@
 #include "ritz/io/array_file.h"
 #include "ritz/io/tensor.h"
 #include "ritz/optim/kfac.h"
+#include "ritz/optim/mkor.h"
 
 namespace {
 
@@ -44,9 +45,13 @@ void prepare(const std::string& folder) {
   write(folder + "/batch.safetensors", {{"inputs", task.x}, {"targets", task.y}});
 }
 
-// No average over steps, which the peer starts at 0 and ritz at I: the work is the same.
+/// K-FAC without an average over steps, which the peer starts at 0 and ritz at I: the work is the
+/// same.
 std::unique_ptr<Optimizer> make(const std::string& method, const Perceptron& task, int64_t f) {
-  if (method != "kfac") throw ritz::InvalidArgument("method", "kfac", method);
+  if (method == "mkor") {
+    return std::make_unique<Mkor>(task.network, task.descent(), MkorOptions{.f = f});
+  }
+  if (method != "kfac") throw ritz::InvalidArgument("method", "kfac or mkor", method);
   return std::make_unique<Kfac>(task.network, task.descent(),
                                 KfacOptions{.f = f,
                                             .factor_every = f,
@@ -94,6 +99,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "kfac_peer_bench: %s\n", error.what());
     return 1;
   }
-  std::fputs("usage: kfac_peer_bench prepare FOLDER | run FOLDER kfac F STEPS THREADS\n", stderr);
+  std::fputs("usage: kfac_peer_bench prepare FOLDER | run FOLDER kfac|mkor F STEPS THREADS\n",
+             stderr);
   return 2;
 }

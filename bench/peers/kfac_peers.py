@@ -1,8 +1,8 @@
-"""ritz's K-FAC beside asdfghjkl's K-FAC: a 6 x 1024 perceptron, batch 128, the same weights and batch.
+"""ritz's K-FAC and MKOR beside asdfghjkl's K-FAC: a 6 x 1024 perceptron, batch 128, the same weights and batch.
 
     bench/peers/run_kfac.sh [--threads N] [--turns N] [--json FILE]
 
-The first step's preconditioned gradients are compared before times.
+The first step's preconditioned gradients are compared before times (K-FAC; MKOR is another method and only timed).
 Each run is a process of its own; turns alternate, and a ratio is of means over whole periods of renewal.
 """
 
@@ -42,10 +42,10 @@ def main():
         for f, periods in PERIODS.items():
             steps = f * (periods + 1)
             mean = lambda seconds: sum(seconds[f:]) / (steps - f)
-            times = {"kfac": [], "peer": []}
+            times = {"kfac": [], "mkor": [], "peer": []}
             for turn in range(options.turns):
-                times["kfac"].append(
-                    mean(run([OURS, "run", folder, "kfac", f, steps, options.threads], options.threads)))
+                for method in ("mkor", "kfac"):
+                    times[method].append(mean(run([OURS, "run", folder, method, f, steps, options.threads], options.threads)))
                 times["peer"].append(
                     mean(run([sys.executable, HERE / "kfac_worker.py", folder, f, steps, options.threads], options.threads)))
             ours, theirs = (load_file(Path(folder) / f"{name}.safetensors") for name in ("ritz", "peer"))
@@ -54,10 +54,11 @@ def main():
             # float32, divided by factors of condition 1e4 to 1e5.
             if not apart <= 1e-2:
                 sys.exit(f"answers differ by {apart}")
-            ratios = [theirs / ours for theirs, ours in zip(times["peer"], times["kfac"])]
-            rows.append({"f": f, "peer_over_ritz": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
-                         "answers_apart": apart})
-            print(json.dumps(rows[-1]), flush=True)
+            for method in ("kfac", "mkor"):
+                ratios = [theirs / ours for theirs, ours in zip(times["peer"], times[method])]
+                rows.append({"method": method, "f": f, "peer_over_ritz": statistics.median(ratios), "low": min(ratios),
+                             "high": max(ratios), "answers_apart": apart if method == "kfac" else None})
+                print(json.dumps(rows[-1]), flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ritz's K-FAC beside asdfghjkl's K-FAC. Arguments go to kfac_peers.py.
+# ritz's K-FAC and MKOR beside asdfghjkl's K-FAC. Arguments go to kfac_peers.py.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bench/peers/setup.sh

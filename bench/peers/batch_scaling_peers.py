@@ -113,7 +113,7 @@ def measure(kind, arguments, rows):
             command = [sys.executable, HERE / "peer_worker.py", who, folder, str(arguments.threads)]
             return Worker(command, arguments.threads)
 
-        steps = 5 if arguments.quick else 50
+        steps = 5 if arguments.quick else arguments.steps
         for task, probes in ((t, k) for t in arguments.tasks for k in arguments.probes):
             line = f"hvp {probes}" if task == "hvp" else f"density {probes} {steps}"
             trial = line if task == "hvp" else f"density {probes} 5"
@@ -171,6 +171,7 @@ def main():
     parser.add_argument("--build", type=Path, default=HERE.parent.parent / "build" / "release")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--products", type=int, default=15, help="turns of (a)")
+    parser.add_argument("--steps", type=int, default=50, help="Lanczos steps of (b)")
     parser.add_argument("--densities", type=int, default=3, help="turns of (b) with one probe; with 8 there is one")
     parser.add_argument("--tasks", nargs="+", choices=("hvp", "density"), default=["hvp", "density"])
     parser.add_argument("--probes", nargs="+", type=int, choices=range(1, 9), default=[1, 8])

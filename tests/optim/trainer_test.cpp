@@ -148,7 +148,6 @@ INSTANTIATE_TEST_SUITE_P(Trainer, EachOptimizer,
                                          "kfac form=inverse f=3", "eva", "sngd", "hylo",
                                          "hylo form=kis f=3", "mfac", "ggt",
                                          "mfac m=8 mode=updown storage=bfloat16 fill=skip"),
-                                         "hylo form=kis f=3"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name) c = std::isalnum(c) ? c : '_';

@@ -1,4 +1,5 @@
-#include <ATen/Parallel.h>
+#include "ritz/rows/top_vector/detail/row_kernels.h"
+
 #include <torch/types.h>
 
 #include <algorithm>
@@ -6,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-#include "ritz/rows/top_vector/detail/row_kernels.h"
+#include "ritz/base/parallel.h"
 
 // One binary for all processors: GCC compiles each kernel for three instruction sets and the loader
 // picks.
@@ -276,7 +277,7 @@ void dot_all(const Batch<Scalar>& batch, const Tensor& Z, double* c) {
   const double* z = Z.const_data_ptr<double>();
   for (int64_t j = 0; j < k; j += 4) {
     const int width = static_cast<int>(std::min<int64_t>(4, k - j));
-    at::parallel_for(0, batch.count, grain(d * width), [&](int64_t begin, int64_t end) {
+    parallel_for(0, batch.count, grain(d * width), [&](int64_t begin, int64_t end) {
       run(DotArguments<Scalar>{batch, begin, end, z + j * d, d, c + j, k, width});
     });
   }
@@ -289,7 +290,7 @@ void add_all(const Batch<Scalar>& batch, const double* c, const Tensor& Y) {
   double* y = Y.mutable_data_ptr<double>();
   for (int64_t j = 0; j < k; j += 4) {
     const int width = static_cast<int>(std::min<int64_t>(4, k - j));
-    at::parallel_for(0, slabs, grain(batch.count * width * kSlab), [&](int64_t begin, int64_t end) {
+    parallel_for(0, slabs, grain(batch.count * width * kSlab), [&](int64_t begin, int64_t end) {
       for (int64_t s = begin; s < end; ++s)
         run(RowArguments<Scalar>{batch, c + j, k, s * kSlab, std::min(kSlab, d - s * kSlab),
                                  y + j * d, d, width});
@@ -365,7 +366,7 @@ void squared_norms(const Tensor& rows, std::span<double> norms) {
     return;
   }
   const int64_t d = rows.size(1);
-  at::parallel_for(0, rows.size(0), grain(d), [&](int64_t begin, int64_t end) {
+  parallel_for(0, rows.size(0), grain(d), [&](int64_t begin, int64_t end) {
     AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "squared_norms", [&] {
       run(NormArguments<scalar_t>{rows.const_data_ptr<scalar_t>() + begin * rows.stride(0),
                                   rows.stride(0), end - begin, d, norms.data() + begin});

@@ -80,6 +80,14 @@ void MappedFile::read_all(int descriptor, const std::string& path) {
   buffer_.resize(size);
 }
 
+void MappedFile::release(size_t begin, size_t end) const {
+  if (mapping_ == nullptr) return;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  begin = (begin + page - 1) / page * page;
+  end = end >= size_ ? size_ : end / page * page;
+  if (begin < end) ::madvise(static_cast<std::byte*>(mapping_) + begin, end - begin, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (mapping_ != nullptr) ::munmap(mapping_, size_);
 }

@@ -24,6 +24,9 @@ class MappedFile {
 
   const std::byte* data() const { return data_; }
   size_t size() const { return size_; }
+  /// The bytes [begin, end) will not be read again soon: their pages leave this process's memory
+  /// (not the system's cache). They may be read again all the same.
+  void release(size_t begin, size_t end) const;
 
  private:
   MappedFile() = default;

@@ -189,18 +189,14 @@ int64_t rows_of(const Array& array) {
   return array.shape.empty() ? 1 : array.shape[0];
 }
 
-}  // namespace
+/// One line after the other: a header or numbers, all as wide as the first.
+struct Lines {
+  explicit Lines(std::string_view file) : where(file) {}
 
-CsvTable parse_csv(const Bytes& bytes, std::string_view where) {
-  CsvTable table;
-  std::vector<double> values;
-  std::vector<std::string_view> cells;
-  size_t width = 0;
-  bool first = true;
-  constexpr std::string_view kNote = "# ritz ";
-  for_each_line(bytes.text(), [&](std::string_view line, size_t number) {
-    if (first && table.note.empty() && line.starts_with(kNote)) {
-      table.note = trimmed(line.substr(kNote.size()));
+  void take(std::string_view line, size_t number, std::vector<double>& values) {
+    constexpr std::string_view kNote = "# ritz ";
+    if (first && note.empty() && line.starts_with(kNote)) {
+      note = trimmed(line.substr(kNote.size()));
       return;
     }
     split(line, cells);
@@ -210,7 +206,7 @@ CsvTable parse_csv(const Bytes& bytes, std::string_view where) {
       width = cells.size();
       if (!std::ranges::all_of(cells,
                                [&](std::string_view cell) { return parse_number(cell, value); })) {
-        for (const std::string_view cell : cells) table.columns.push_back(unquoted(cell));
+        for (const std::string_view cell : cells) columns.push_back(unquoted(cell));
         return;
       }
     }
@@ -223,7 +219,28 @@ CsvTable parse_csv(const Bytes& bytes, std::string_view where) {
         throw DataError("CSV cell", "a number", cell.substr(0, 40), at_line(where, number));
       values.push_back(value);
     }
-  });
+  }
+
+  std::string_view where;
+  std::vector<std::string_view> cells;
+  std::vector<std::string> columns;  // the header's names, or none
+  std::string note;                  // of the first line, where it is one
+  size_t width = 0;
+  bool first = true;
+};
+
+}  // namespace
+
+CsvTable parse_csv(const Bytes& bytes, std::string_view where) {
+  Lines lines(where);
+  std::vector<double> values;
+  for_each_line(bytes.text(),
+                [&](std::string_view line, size_t number) { lines.take(line, number, values); });
+  CsvTable table;
+  table.columns = std::move(lines.columns);
+  table.note = std::move(lines.note);
+  const size_t width = lines.width;
+  const bool first = lines.first;
   if (first) throw DataError("CSV file", "rows", "none", where);
   const auto columns = static_cast<int64_t>(width);
   table.values =
@@ -231,6 +248,70 @@ CsvTable parse_csv(const Bytes& bytes, std::string_view where) {
   if (!values.empty())
     std::memcpy(mutable_data(table.values), values.data(), values.size() * sizeof(double));
   return table;
+}
+
+struct CsvReader::State {
+  State(Source bytes, std::string file)
+      : source(std::move(bytes)), where(std::move(file)), lines(where) {}
+
+  /// The next line that is not blank, without its end; false where there is none.
+  bool next(std::string_view& line) {
+    while (true) {
+      const size_t end = text.find('\n', begin);
+      if (end == std::string::npos && !ended) {
+        text.erase(0, begin);
+        begin = 0;
+        const size_t had = text.size();
+        text.resize(had + kRead);
+        const size_t count = source(text.data() + had, kRead);
+        text.resize(had + count);
+        ended = count == 0;
+        if (number == 0 && had == 0 && text.starts_with("\xef\xbb\xbf")) begin = 3;
+        continue;
+      }
+      if (begin >= text.size()) return false;
+      const size_t stop = std::min(end, text.size());
+      line = std::string_view(text).substr(begin, stop - begin);
+      begin = stop + 1;
+      ++number;
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      if (!trimmed(line).empty()) return true;
+    }
+  }
+
+  static constexpr size_t kRead = size_t{1} << 20;
+  Source source;
+  std::string where;
+  Lines lines;
+  std::string text;
+  size_t begin = 0, number = 0;
+  bool ended = false;
+  std::vector<double> waiting;  // the first row, where there is no header
+};
+
+CsvReader::CsvReader(Source source, std::string where)
+    : state_(std::make_unique<State>(std::move(source), std::move(where))) {
+  std::string_view line;
+  while (state_->lines.first) {
+    if (!state_->next(line)) throw DataError("CSV file", "rows", "none", state_->where);
+    state_->lines.take(line, state_->number, state_->waiting);
+  }
+}
+
+CsvReader::~CsvReader() = default;
+
+int64_t CsvReader::columns() const {
+  return static_cast<int64_t>(state_->lines.width);
+}
+
+int64_t CsvReader::read(int64_t rows, std::vector<double>& values) {
+  values.clear();
+  values.swap(state_->waiting);
+  const size_t wanted = static_cast<size_t>(rows) * state_->lines.width;
+  std::string_view line;
+  while (values.size() < wanted && state_->next(line))
+    state_->lines.take(line, state_->number, values);
+  return static_cast<int64_t>(values.size() / state_->lines.width);
 }
 
 Array csv_column(const CsvTable& table, std::string_view name, std::string_view where) {

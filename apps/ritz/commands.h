@@ -10,10 +10,12 @@
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/data_make_rows.h"
+#include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
+#include "apps/ritz/commands/top_vector.h"
 #include "apps/ritz/commands/train.h"
 
 namespace ritz::app {
@@ -21,9 +23,10 @@ namespace ritz::app {
 using Commands =
     std::tuple<DataInfo, DataConvert, DataFashionMnist, MakeSpikedWigner, MakeSpikedWishart,  //
                MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
-               MakeLegendreRows, MakeRobustRegression, MakeDesignValues,  //
-               Train, Spectrum, SpectrumScaling, Coreset, CoresetMerge, DesignPlan, DesignPoints,
-               DesignFit, Study, Completion>;
+               MakeLegendreRows, MakeRobustRegression, MakeDesignValues,    //
+               MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,  //
+               Train, Spectrum, SpectrumScaling, TopVector, Coreset, CoresetMerge, DesignPlan,
+               DesignPoints, DesignFit, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

@@ -1,6 +1,7 @@
 #include "studies/adahessian.h"
 #include "studies/batch_scaling.h"
 #include "studies/dpp_least_squares.h"
+#include "studies/stream_eigenvector.h"
 #include "studies/study.h"
 
 namespace ritz::studies {
@@ -60,6 +61,23 @@ const std::vector<Study>& all_studies() {
            "A. Nouy, B. Michel: Weighted least-squares approximation with determinantal point "
            "processes and generalized volume sampling, arXiv 2312.14057, 2024",
        .run = study_dpp_least_squares},
+      {.slug = "stream-eigenvector",
+       .title = "The first direction of a stream of rows",
+       .summary =
+           "One pass over rows in random order, a few of which are much larger than the rest, "
+           "gives "
+           "the first principal direction within 1 - O(1 / sqrt R) when the large rows are kept "
+           "and "
+           "the others go through block power iteration, a piece of the stream a step; a grid of "
+           "learning rates for Oja's rule works in any order where the gap R is large, no single "
+           "rate does. Here: heavy rows, sorted rows, the instance that defeats fixed rates, "
+           "Frequent Directions and other sketches beside it, and Fashion-MNIST.",
+       .source =
+           "P. Kacham, D. P. Woodruff: Approximating the Top Eigenvector in Random Order Streams, "
+           "NeurIPS 2024; E. Price, Z. Xun: Spectral Guarantees for Adversarial Streaming PCA, "
+           "FOCS "
+           "2024",
+       .run = study_stream_eigenvector},
   };
   return studies;
 }

@@ -8,3 +8,8 @@ bench/peers/setup.sh
 cmake --build build/release --target curvature_peer_bench test_io_python_interop
 RITZ_PYTHON=$PWD/build/peers/bin/python build/release/tests/test_io_python_interop
 build/peers/bin/python bench/peers/batch_scaling_peers.py "$@"
+
+# top-vector beside scikit-learn and numpy: 2.5 GB in the temporary folder, two minutes.
+bench/peers/setup.sh stream_eigenvector_requirements.txt peers-rows
+cmake --build build/release --target ritz_program
+build/peers-rows/bin/python bench/peers/stream_eigenvector_peers.py

@@ -14,6 +14,10 @@ namespace {
 
 // Rows that are learnt by one product; more would spend more on their Gram matrix.
 constexpr int64_t kBlock = 32;
+// After so many blocks, or where ||v||^2 is above this, the grid's vectors become unit vectors
+// again.
+constexpr int64_t kRenewAfter = 32;
+constexpr double kRenewAbove = 1e100;
 // ||v||^2 beyond which the numbers of a block are scaled down.
 constexpr double kLarge = 1e200;
 
@@ -23,33 +27,46 @@ Tensor gaussian(uint64_t seed, int64_t d) {
   return v / v.norm();
 }
 
-/// One block for one rate, ||v_0|| = 1: v = scale v_0 + B^T c.
+/// One block for one rate: v = scale v_0 + B^T c.
 struct Learnt {
   double scale = 1, log_scale = 0;  // v was divided by e^log_scale
+  double norm2 = 1;                 // ||v||^2
 };
 
-/// Forward substitution y_i = scale p_i + sum_{j < i} c_j K_ij, c_i = eta_i y_i. `K` is [b, b], `p`
-/// and `c` have stride `stride`; energy(y_i^2 / ||v_{i-1}||^2) is told of every row. b^2 flops.
+/// Forward substitution y_i = scale p_i + sum_{j < i} c_j K_ij, c_i = eta_i y_i, from ||v_0||^2 =
+/// norm2. `K` is [b, b], `p` and `c` have stride `stride`; energy(y_i^2 / ||v_{i-1}||^2) is told of
+/// every row. b^2 flops.
 template <class Eta, class Energy>
-Learnt learn(const double* K, int64_t b, const double* p, double* c, int64_t stride, const Eta& eta,
-             const Energy& energy) {
-  Learnt out;
-  double norm2 = 1;
+Learnt learn(const double* K, int64_t b, double norm2, const double* p, double* c, int64_t stride,
+             const Eta& eta, const Energy& energy) {
+  Learnt out{.norm2 = norm2};
   for (int64_t i = 0; i < b; ++i) {
     double y = out.scale * p[i * stride];
     for (int64_t j = 0; j < i; ++j) y += K[i * b + j] * c[j * stride];
     const double rate = eta(i);
-    energy(y * y / norm2);
+    energy(y * y / out.norm2);
     c[i * stride] = rate * y;
-    norm2 += (2 * rate + rate * rate * K[i * b + i]) * y * y;
-    if (norm2 > kLarge) {
-      const double down = 1 / std::sqrt(norm2);
+    out.norm2 += (2 * rate + rate * rate * K[i * b + i]) * y * y;
+    if (out.norm2 > kLarge) {
+      const double down = 1 / std::sqrt(out.norm2);
       for (int64_t j = 0; j <= i; ++j) c[j * stride] *= down;
       out.scale *= down;
       out.log_scale -= std::log(down);
-      norm2 = 1;
+      out.norm2 = 1;
     }
   }
+  return out;
+}
+
+/// What a block [b, d] needs to be learnt by vectors V [G, d] at once.
+struct BlockProducts {
+  Tensor K, P;  // B B^T [b, b], B V^T [b, G]
+};
+BlockProducts block_products(const Tensor& B, const Tensor& V) {
+  const int64_t b = B.size(0);
+  BlockProducts out{torch::empty({b, b}, V.options()), torch::empty({b, V.size(0)}, V.options())};
+  detail::row_products(B, B.to(torch::kFloat64).contiguous(), out.K);
+  detail::row_products(B, V, out.P);
   return out;
 }
 
@@ -98,12 +115,14 @@ void Oja::absorb(const detail::RowChunk& chunk) {
   const Tensor rows = chunk.rows();
   for (int64_t at = 0; at < b; at += kBlock) {
     const int64_t m = std::min(kBlock, b - at);
-    const Tensor B = rows.narrow(0, at, m).to(torch::kFloat64);
-    const Tensor K = B.mm(B.t()).to(torch::kCPU), P = B.mm(V_.t()).to(torch::kCPU).contiguous();
+    const Tensor B = rows.narrow(0, at, m);
+    auto [K, P] = block_products(B, V_);
+    K = K.to(torch::kCPU);
+    P = P.to(torch::kCPU);
     const Tensor C = torch::empty_like(P), scale = torch::empty({G, 1}, P.options());
     for (int64_t g = 0; g < G; ++g) {
       const auto learnt = learn(
-          K.const_data_ptr<double>(), m, P.const_data_ptr<double>() + g,
+          K.const_data_ptr<double>(), m, 1, P.const_data_ptr<double>() + g,
           C.mutable_data_ptr<double>() + g, G,
           [&](int64_t i) { return options_.rates[g] * decay[at + i]; },
           [&](double energy) {
@@ -111,7 +130,8 @@ void Oja::absorb(const detail::RowChunk& chunk) {
           });
       scale.mutable_data_ptr<double>()[g] = learnt.scale;
     }
-    V_.mul_(scale.to(V_.device())).addmm_(C.to(V_.device()).t(), B);
+    V_.mul_(scale.to(V_.device()));
+    detail::add_combinations(B, C.to(V_.device()), V_);
     V_.div_(V_.norm(2, {1}, true));
   }
 }
@@ -176,8 +196,10 @@ void OjaGrid::choose_rates() {
   if (fresh > 0) parts.push_back(v0_.unsqueeze(0).expand({fresh, d()}));
   if (keep > 0) parts.push_back(V_.narrow(0, 0, keep));
   growth_.resize(keep);
+  norm2_.resize(keep);
   seen_.resize(keep);
   growth_.insert(growth_.begin(), fresh, 0.0);
+  norm2_.insert(norm2_.begin(), fresh, 1.0);
   seen_.insert(seen_.begin(), fresh, {});
   V_ = torch::cat(parts).contiguous();
   if (fresh > 0) low_ = low;
@@ -194,10 +216,10 @@ void OjaGrid::absorb(const detail::RowChunk& chunk) {
 
 void OjaGrid::take_block(const Tensor& rows) {
   const int64_t b = rows.size(0);
-  const Tensor B = rows.to(torch::kFloat64);
-  Tensor K = B.mm(B.t());
+  Tensor K = torch::empty({b, b}, doubles());
+  detail::row_products(rows, rows.to(torch::kFloat64).contiguous(), K);
   group_->all_reduce_sum(K);
-  K = K.to(torch::kCPU).contiguous();
+  K = K.to(torch::kCPU);
   const double* k = K.const_data_ptr<double>();
   for (int64_t i = 0; i < b; ++i) {
     const double norm = k[i * b + i];
@@ -209,25 +231,36 @@ void OjaGrid::take_block(const Tensor& rows) {
   choose_rates();
   const auto G = static_cast<int64_t>(growth_.size());
   if (G == 0) return;
-  Tensor P = B.mm(V_.t());
+  Tensor P = torch::empty({b, G}, doubles());
+  detail::row_products(rows, V_, P);
   group_->all_reduce_sum(P);
-  P = P.to(torch::kCPU).contiguous();
-  const Tensor C = torch::empty_like(P), scale = torch::empty({G, 1}, P.options());
+  P = P.to(torch::kCPU);
+  const Tensor C = torch::empty_like(P);
+  bool large = false;
   for (int64_t g = 0; g < G; ++g) {
     const double eta = std::ldexp(1.0, low_ + static_cast<int>(g));
     const auto learnt = learn(
-        k, b, P.const_data_ptr<double>() + g, C.mutable_data_ptr<double>() + g, G,
+        k, b, norm2_[g], P.const_data_ptr<double>() + g, C.mutable_data_ptr<double>() + g, G,
         [&](int64_t) { return eta; }, [&](double energy) { seen_[g].add(energy); });
-    scale.mutable_data_ptr<double>()[g] = learnt.scale;
-    growth_[g] += learnt.log_scale;
+    if (learnt.scale != 1) V_[g].mul_(learnt.scale);
+    growth_[g] += learnt.log_scale + 0.5 * std::log(learnt.norm2 / norm2_[g]);
+    norm2_[g] = learnt.norm2;
+    large = large || learnt.norm2 > kRenewAbove;
   }
-  V_.mul_(scale.to(V_.device())).addmm_(C.to(V_.device()).t(), B);
+  detail::add_combinations(rows, C.to(V_.device()), V_);
+  if (large || ++blocks_ % kRenewAfter == 0) renew_norms();
+}
+
+// The norms were carried along by the recursion; here they are measured again and become 1.
+void OjaGrid::renew_norms() {
   const Tensor norms2 = V_.square().sum(1, true);
   group_->all_reduce_sum(norms2);
-  const Tensor norms = norms2.sqrt();
-  V_.div_(norms);
-  const Tensor grown = norms.log().to(torch::kCPU);
-  for (int64_t g = 0; g < G; ++g) growth_[g] += grown.const_data_ptr<double>()[g];
+  V_.mul_(norms2.rsqrt());
+  const Tensor measured = norms2.to(torch::kCPU);
+  for (size_t g = 0; g < growth_.size(); ++g) {
+    growth_[g] += 0.5 * std::log(measured.const_data_ptr<double>()[g] / norm2_[g]);
+    norm2_[g] = 1;
+  }
 }
 
 void OjaGrid::gather(Totals& sums) {
@@ -263,7 +296,7 @@ void OjaGrid::rescale(double factor) {
 }
 
 int64_t OjaGrid::own_state_bits() const {
-  const int64_t each = 8 * static_cast<int64_t>(sizeof(double) + sizeof(detail::Stretches));
+  const int64_t each = 8 * static_cast<int64_t>(2 * sizeof(double) + sizeof(detail::Stretches));
   return bits_of(v0_) + 8 * largest_row_.numel() * largest_row_.element_size() + bits_of(V_) +
          each * active();
 }

@@ -58,7 +58,7 @@ class Oja : public DirectionStream {
 
 struct OjaGridOptions {
   double growth = 1;   // c_g > 0: a rate qualifies when ||v|| has grown by d^c_g
-  int64_t block = 32;  // rows between two normalisations
+  int64_t block = 32;  // rows that are learnt by one product
   StreamOptions stream = {};
 };
 
@@ -91,6 +91,7 @@ class OjaGrid : public DirectionStream {
 
   void take_block(const Tensor& rows);
   void choose_rates();
+  void renew_norms();
   double threshold() const;
 
   OjaGridOptions options_;
@@ -98,10 +99,12 @@ class OjaGrid : public DirectionStream {
   dist::ProcessGroup* group_;
   int64_t d_all_ = 0;  // columns of all ranks
   Tensor v0_, largest_row_;
-  double largest_ = 0, squares_ = 0;     // of the scaled rows, over all columns
-  Tensor V_;                             // [G, d] unit rows, of rates 2^low_, 2^(low_ + 1), ...
-  int low_ = 0;                          // in units of the scaled rows
-  std::vector<double> growth_;           // g of each
+  double largest_ = 0, squares_ = 0;  // of the scaled rows, over all columns
+  Tensor V_;                          // [G, d] unit rows, of rates 2^low_, 2^(low_ + 1), ...
+  int low_ = 0;                       // in units of the scaled rows
+  std::vector<double> growth_;        // g of each
+  std::vector<double> norm2_;         // ||v||^2 of each row of V_
+  int64_t blocks_ = 0;
   std::vector<detail::Stretches> seen_;  // <a, v>^2 of each
 };
 

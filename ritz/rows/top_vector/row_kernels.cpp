@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "ritz/rows/top_vector/detail/row_kernels.h"
@@ -268,32 +269,57 @@ int64_t grain(int64_t each) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(each, 1));
 }
 
+/// c[i, j] += a_i . z_j over the rows of the batch, c [m, k].
 template <class Scalar>
-void product(const Tensor& rows, std::span<const int64_t> which, std::span<const double> weights,
-             const Tensor& Z, const Tensor& Y) {
-  const int64_t d = rows.size(1), k = Z.size(0), m = static_cast<int64_t>(which.size());
-  const Batch<Scalar> batch{rows.const_data_ptr<Scalar>(), rows.stride(0), which.data(), m};
-  std::vector<double> c(m * k, 0.0);
+void dot_all(const Batch<Scalar>& batch, const Tensor& Z, double* c) {
+  const int64_t d = Z.size(1), k = Z.size(0);
   const double* z = Z.const_data_ptr<double>();
+  for (int64_t j = 0; j < k; j += 4) {
+    const int width = static_cast<int>(std::min<int64_t>(4, k - j));
+    at::parallel_for(0, batch.count, grain(d * width), [&](int64_t begin, int64_t end) {
+      run(DotArguments<Scalar>{batch, begin, end, z + j * d, d, c + j, k, width});
+    });
+  }
+}
+
+/// y_j += sum_i c[i, j] a_i
+template <class Scalar>
+void add_all(const Batch<Scalar>& batch, const double* c, const Tensor& Y) {
+  const int64_t d = Y.size(1), k = Y.size(0), slabs = (d + kSlab - 1) / kSlab;
   double* y = Y.mutable_data_ptr<double>();
   for (int64_t j = 0; j < k; j += 4) {
     const int width = static_cast<int>(std::min<int64_t>(4, k - j));
-    at::parallel_for(0, m, grain(d * width), [&](int64_t begin, int64_t end) {
-      run(DotArguments<Scalar>{batch, begin, end, z + j * d, d, c.data() + j, k, width});
-    });
-  }
-  if (!weights.empty())
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < k; ++j) c[i * k + j] *= weights[i];
-  for (int64_t j = 0; j < k; j += 4) {
-    const int width = static_cast<int>(std::min<int64_t>(4, k - j));
-    const int64_t slabs = (d + kSlab - 1) / kSlab;
-    at::parallel_for(0, slabs, grain(m * width * kSlab), [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, slabs, grain(batch.count * width * kSlab), [&](int64_t begin, int64_t end) {
       for (int64_t s = begin; s < end; ++s)
-        run(RowArguments<Scalar>{batch, c.data() + j, k, s * kSlab, std::min(kSlab, d - s * kSlab),
+        run(RowArguments<Scalar>{batch, c + j, k, s * kSlab, std::min(kSlab, d - s * kSlab),
                                  y + j * d, d, width});
     });
   }
+}
+
+template <class Scalar>
+Batch<Scalar> batch_of(const Tensor& rows, std::span<const int64_t> which) {
+  return {rows.const_data_ptr<Scalar>(), rows.stride(0), which.data(),
+          static_cast<int64_t>(which.size())};
+}
+
+template <class Scalar>
+void product(const Tensor& rows, std::span<const int64_t> which, std::span<const double> weights,
+             const Tensor& Z, const Tensor& Y) {
+  const auto batch = batch_of<Scalar>(rows, which);
+  const int64_t k = Z.size(0);
+  std::vector<double> c(batch.count * k, 0.0);
+  dot_all(batch, Z, c.data());
+  if (!weights.empty())
+    for (int64_t i = 0; i < batch.count; ++i)
+      for (int64_t j = 0; j < k; ++j) c[i * k + j] *= weights[i];
+  add_all(batch, c.data(), Y);
+}
+
+std::vector<int64_t> all_rows(const Tensor& rows) {
+  std::vector<int64_t> all(rows.size(0));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
 }
 
 Tensor index_of(std::span<const int64_t> which, const c10::Device& device) {
@@ -362,6 +388,29 @@ void add_gram_product(const Tensor& rows, std::span<const int64_t> which,
   if (!rows.is_cpu()) return add_gram_product_reference(rows, which, weights, Z, Y);
   AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "add_gram_product",
                              [&] { product<scalar_t>(rows, which, weights, Z, Y); });
+}
+
+void row_products(const Tensor& rows, const Tensor& Z, const Tensor& C) {
+  if (!rows.is_cpu()) {
+    C.copy_(rows.to(torch::kFloat64).mm(Z.t()));
+    return;
+  }
+  const auto all = all_rows(rows);
+  C.zero_();
+  AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "row_products", [&] {
+    dot_all(batch_of<scalar_t>(rows, all), Z, C.mutable_data_ptr<double>());
+  });
+}
+
+void add_combinations(const Tensor& rows, const Tensor& C, const Tensor& Y) {
+  if (!rows.is_cpu()) {
+    Y.addmm_(C.t(), rows.to(torch::kFloat64));
+    return;
+  }
+  const auto all = all_rows(rows);
+  AT_DISPATCH_FLOATING_TYPES(rows.scalar_type(), "add_combinations", [&] {
+    add_all(batch_of<scalar_t>(rows, all), C.const_data_ptr<double>(), Y);
+  });
 }
 
 void add_gram_product_reference(const Tensor& rows, std::span<const int64_t> which,

@@ -148,7 +148,7 @@ TEST(OjaGrid, StateIsWhatItSays) {
   const auto [u, spikes, noise] = parts(64, 200, 600);
   OjaGrid grid;
   grid.update(torch::cat({noise, spikes}));
-  const int64_t G = grid.active(), each = 8 * (8 + sizeof(detail::Stretches));
+  const int64_t G = grid.active(), each = 8 * (16 + sizeof(detail::Stretches));
   EXPECT_EQ(grid.state_bits(), 64 * 64 * (G + 2) + each * G);
   EXPECT_GE(grid.result().state_bits, grid.state_bits());
 }

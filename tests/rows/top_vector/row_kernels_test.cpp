@@ -72,6 +72,19 @@ TEST_P(RowKernels, GramProductAgreesWithItsReference) {
   }
 }
 
+TEST_P(RowKernels, ProductsAndCombinationsAgreeWithTensorOnes) {
+  const auto [b, d, k] = GetParam();
+  for (const auto dtype : {kFloat32, kFloat64}) {
+    const Tensor rows = normal({b, d}, 7).to(dtype), A = rows.to(kFloat64);
+    const Tensor Z = normal({k, d}, 2), C = normal({b, k}, 3), Y = normal({k, d}, 4);
+    const Tensor expected = Y + C.t().mm(A);
+    detail::add_combinations(rows, C, Y);
+    EXPECT_LE((Y - expected).abs().max().item<double>(), 1e-14 * static_cast<double>(b + 8));
+    detail::row_products(rows, Z, C);
+    EXPECT_LE((C - A.mm(Z.t())).abs().max().item<double>(), 1e-14 * static_cast<double>(d + 8));
+  }
+}
+
 TEST_P(RowKernels, NormsAgreeAndBelongToTheRowAlone) {
   const auto [b, d, k] = GetParam();
   for (const auto dtype : {kFloat32, kFloat64}) {

@@ -27,6 +27,11 @@ void add_gram_product(const SparseRows& rows, std::span<const int64_t> which,
 void add_gram_product_reference(const Tensor& rows, std::span<const int64_t> which,
                                 std::span<const double> weights, const Tensor& Z, const Tensor& Y);
 
+/// C <- A Z^T for rows A [b, d] and Z [k, d]; C [b, k], Z float64, contiguous. 2 b k d flops.
+void row_products(const Tensor& rows, const Tensor& Z, const Tensor& C);
+/// Y += C^T A; C [b, k] and Y [k, d] float64, contiguous. 2 b k d flops.
+void add_combinations(const Tensor& rows, const Tensor& C, const Tensor& Y);
+
 /// Oja's rule row after row: y[i] = <a_i, v>, v += eta[i] y[i] a_i; `norm2`, ||v||^2, is carried
 /// along: (2 eta + eta^2 ||a_i||^2) y[i]^2 more. v is float64 [d], contiguous, on the CPU. y[i]
 /// comes divided by ||v|| as it was before the row. v is scaled down where it grows large; returned

@@ -52,8 +52,9 @@ const std::vector<Study>& all_studies() {
            "Weighted least squares in a space of m functions is as good as the best approximation "
            "up to a constant if its points are drawn from the Christoffel density, but independent "
            "points are stable only from about m log m on, with a large constant. Points of "
-           "determinantal processes repel each other: two to four times m of them are enough, and "
-           "volume sampling makes the fit unbiased. Here: how often designs are stable, the error "
+           "determinantal processes repel each other: in one or two variables 2 m to 4 m are "
+           "enough, and volume sampling makes the fit unbiased. Here: how often designs are "
+           "stable, the error "
            "beside the best approximation's, unbiasedness, two and five variables, and a "
            "simulation "
            "in the function's place.",

@@ -19,7 +19,7 @@
 //                 det G, by Cauchy-Binet (derived); the fit is unbiased, E[G^-1] = n / (n - m + 1)
 //                 I
 //   repeated_dpp  floor(n / m) independent DPPs, the remainder as iid; n = 2 m to 4 m is enough in
-//                 practice
+//                 one or two variables
 //   monte_carlo   n independent points from mu, w = 1
 //
 // and sobol, latin_hypercube, gauss, chebyshev, magic, maxvol of classical.h.

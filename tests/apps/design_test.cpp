@@ -98,7 +98,6 @@ TEST_F(Design, ValuesThatDoNotFitTheirDesignAreRefused) {
   expect_error("design fit d.csv two.csv", 3, "2 columns");
   expect_error("design fit d.csv nan.csv", 3, "points 2");
   expect_error("design fit d.csv swapped.csv", 3, "row 1");
-  expect_error("design fit none.csv short.csv", 3, "none.csv");
   write("bare.csv", "points_0,weights\n0.5,1\n0.25,1\n");
   expect_error("design fit bare.csv short.csv", 3, "--space");
   expect_error("design fit d.csv short.csv --at x.npy", 2, "--predictions");
@@ -126,10 +125,9 @@ TEST_F(Design, PlanSaysHowMany) {
 }
 
 TEST_F(Design, MethodsAndWeightings) {
-  for (const std::string more :
-       {"--method boosted --boost 5 --dtype float32", "--method sobol", "--method gauss --points 9",
-        "--method maxvol", "--weights linf --event one-sided", "--weights rkhs:brownian",
-        "--method iid --points 60 --event two-sided --greedy --keep 20"}) {
+  for (const std::string more : {"--method boosted --boost 5 --dtype float32",
+                                 "--weights linf --event one-sided", "--weights rkhs:brownian",
+                                 "--method iid --points 60 --event two-sided --greedy --keep 20"}) {
     const auto run =
         ritz("design points --space legendre,jacobi:0.5,0 --dim 2 --degree 2 --json - " + more);
     ASSERT_EQ(run.code, 0) << more << "\n" << run.err;
@@ -177,12 +175,10 @@ TEST_F(Design, CandidatesComeAsTheirRowNumbers) {
 TEST_F(Design, RefusesWhatCannotBe) {
   expect_error(std::string("design points ") + kSpace + "--points 14", 2, "at least m = 15");
   expect_error("design points --space legendr", 2, "legendre");
-  expect_error("design points --space hermite --degree 300", 2, "250");
   expect_error("design points --space legendre --delta 1.5", 2, "--delta");
   expect_error("design points", 2, "--candidates");
   expect_error("design points --space legendre --keep 5", 2, "--greedy");
   expect_error("design points --space legendre --weights uniform", 2, "linf");
-  expect_error("design points --space legendre --method dpp --weights linf", 2, "--weights");
   expect_error("design plan --space legendre --eta 0", 2, "--eta");
   const auto failed = ritz(
       "design points --space legendre --degree 9 --points 10 --method iid "

@@ -1,5 +1,3 @@
-#include "ritz/rows/top_vector/detail/row_kernels.h"
-
 #include <torch/types.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "ritz/base/parallel.h"
+#include "ritz/rows/top_vector/detail/row_kernels.h"
 
 // One binary for all processors: GCC compiles each kernel for three instruction sets and the loader
 // picks.

@@ -155,7 +155,8 @@ def main():
     times = {}
     note = lambda name, value: times.setdefault(name, []).append(value)
     losses, peaks = {}, {}
-    read(A)  # into the page cache
+    for name in directions:
+        read(numpy.load(name, mmap_mode="r"))  # into the page cache
     for turn in range(arguments.turns):
         note("read", us(read(A), len(A)))
         note("read + two products", us(read(A) + products(A), len(A)))

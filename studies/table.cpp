@@ -1,6 +1,7 @@
 #include "studies/adahessian.h"
 #include "studies/batch_scaling.h"
 #include "studies/dpp_least_squares.h"
+#include "studies/lp_sensitivity.h"
 #include "studies/stream_eigenvector.h"
 #include "studies/study.h"
 
@@ -79,6 +80,18 @@ const std::vector<Study>& all_studies() {
            "FOCS "
            "2024",
        .run = study_stream_eigenvector},
+      {.slug = "lp-sensitivity",
+       .title = "Few rows that keep every l_p norm",
+       .summary =
+           "A weighted sample of a tall matrix's rows keeps ||A x||_p for all x at once; how many "
+           "rows it takes depends on the scores they are sampled by. Here: matrices on which "
+           "leverage, Lewis or uniform sampling fail and root leverage or sensitivities do not, "
+           "how "
+           "large total sensitivities are, and robust regression on samples of generated and real "
+           "tables beside the full solve.",
+       .source =
+           "D. P. Woodruff, T. Yasuda: Sharper Bounds for l_p Sensitivity Sampling, ICML 2023",
+       .run = study_lp_sensitivity},
   };
   return studies;
 }

@@ -58,7 +58,7 @@ BENCHMARK(BM_exact)
 void BM_approximate(benchmark::State& state) {
   const auto basis = ritz::rows::row_basis(matrix(state.range(0), state.range(1)));
   const double p = static_cast<double>(state.range(2)) / 10;
-  const auto some = torch::arange(0, state.range(0), 100);
+  const auto some = torch::arange(0, state.range(0), state.range(3));
   for (auto _ : state) {
     const auto found = ritz::rows::lp_sensitivities_of(
         basis, some, {.p = p, .method = ritz::rows::SensitivityMethod::approximate});
@@ -66,9 +66,9 @@ void BM_approximate(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_approximate)
-    ->Args({100000, 20, 10})
-    ->Args({100000, 20, 15})
-    ->Args({100000, 20, 40})
+    ->Args({100000, 20, 10, 100})
+    ->Args({100000, 20, 15, 1})
+    ->Args({100000, 20, 40, 100})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime()
     ->Iterations(1);

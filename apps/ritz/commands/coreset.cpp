@@ -130,6 +130,7 @@ void report_sensitivities(const rows::RowBasis& basis, const rows::Sensitivities
             "estimated from " + std::to_string(total.samples) + " rows");
   run.value("total_sensitivity_se", total.standard_error);
   run.value("max_sensitivity", most.lower, "row " + std::to_string(most.row));
+  certificate = std::max({certificate, total.gap, most.gap});
 }
 
 }  // namespace
@@ -175,7 +176,7 @@ void Coreset::run(Run& run) const {
   if (basis.zero_rows > 0)
     run.warn("zero_rows", std::to_string(basis.zero_rows) + " rows of zeros have score 0");
 
-  double certificate = 0;
+  double certificate = -1;  // nothing minimised yet
   const rows::SensitivityOptions sensitivity{
       .p = p, .method = options.sensitivities, .sample_rows = sample_rows, .seed = common.seed};
   report_sensitivities(basis, kept.scores.sensitivities, sensitivity, !no_totals, run, certificate);
@@ -224,7 +225,10 @@ void Coreset::run(Run& run) const {
       return lines;
     }());
   }
-  run.value("certificate", certificate, "largest relative duality gap");
+  if (certificate < 0)
+    json["certificate"] = nullptr;
+  else
+    run.value("certificate", certificate, "largest relative duality gap of all minimisations");
 
   if (!scores_out.empty())
     io::write_arrays(scores_out, {io::to_array("scores", kept.scores.score.cpu())},

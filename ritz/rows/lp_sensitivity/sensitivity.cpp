@@ -247,8 +247,9 @@ TotalSensitivity total_sensitivity(const RowBasis& basis, const Tensor& lewis,
       torch::searchsorted(cumulated, random.uniform({result.samples}, torch::kFloat64) * all,
                           /*out_int32=*/false, /*right=*/true)
           .clamp_max(weights.size(0) - 1);
-  const auto sigma = lp_sensitivities_of(basis, drawn, options).sigma.cpu();
-  const auto ratio = sigma * all / weights.index_select(0, drawn);
+  const auto found = lp_sensitivities_of(basis, drawn, options);
+  result.gap = found.gap;
+  const auto ratio = found.sigma.cpu() * all / weights.index_select(0, drawn);
   result.value = ratio.mean().item<double>();
   if (result.samples > 1)
     result.standard_error =
@@ -271,6 +272,7 @@ MaximumSensitivity maximum_sensitivity(const RowBasis& basis, const Tensor& lewi
     const int64_t end = std::min({n, limit, begin + step});
     const auto some = lp_sensitivities_of(basis, order.slice(0, begin, end), options);
     result.solves += some.solves;
+    result.gap = std::max(result.gap, some.gap);
     if (some.largest > result.lower) {
       result.lower = some.largest;
       result.row = order[begin + some.sigma.argmax().item<int64_t>()].item<int64_t>();

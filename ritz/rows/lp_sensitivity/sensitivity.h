@@ -64,6 +64,7 @@ struct TotalSensitivity {
   double value = 0;
   double standard_error = 0;
   int64_t samples = 0;
+  double gap = 0;  // worst relative duality gap
 };
 /// S from K rows drawn with probability pi_i proportional to their Lewis weights: the mean of
 /// sigma_i / pi_i, unbiased for the sensitivities it takes. K = 0: max(64, 8 sqrt d).
@@ -75,6 +76,7 @@ struct MaximumSensitivity {
   double upper = 0;  // no row's is larger; equal to `lower` where the search was completed
   int64_t row = 0;
   int64_t solves = 0;
+  double gap = 0;  // worst relative duality gap
 };
 /// Rows are solved in the order of their upper bound (F2) until the next bound is below the largest
 /// value found: usually a handful; at most `limit`.

@@ -10,11 +10,11 @@
 namespace ritz::studies {
 namespace {
 
-// u^(-1/tail) >= 1, [n, 1].
+// u^(-1/tail) - 1 >= 0, [n, 1].
 Tensor pareto(int64_t n, double tail, uint64_t seed, std::string_view purpose) {
   RandomStream random(seed, stream_id(purpose));
   // 1 - u lies in (0, 1].
-  return (1 - random.uniform({n, 1}, torch::kFloat64)).pow(-1 / tail);
+  return (1 - random.uniform({n, 1}, torch::kFloat64)).pow(-1 / tail) - 1;
 }
 
 }  // namespace

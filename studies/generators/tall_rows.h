@@ -46,7 +46,8 @@ struct TallRowsOptions {
 Tensor gaussian_rows(const TallRowsOptions& options);
 /// n sigma_i tends to |a_i|^p / E|g|^p, and S to this (F7): E ||g_d||_2^p / E |g|^p.
 double gaussian_total_sensitivity(int64_t dim, double p);
-/// Gaussian rows times u^(-1/tail): rows of all lengths.
+/// Gaussian rows times Pareto lengths u^(-1/tail) - 1 (the law from zero on, as numpy's `pareto`
+/// draws it): rows of all lengths.
 Tensor pareto_rows(const TallRowsOptions& options);
 /// Legendre polynomials of degree 0 ... dim - 1 on a uniform grid of [-1, 1].
 Tensor legendre_rows(int64_t rows, int64_t dim);
@@ -61,7 +62,8 @@ struct RobustRegressionOptions {
 struct RegressionData {
   Tensor A, b, solution;  // b = A solution + t noise
 };
-/// A = Gaussian rows times Pareto(tail) + background Gaussian.
+/// A = Gaussian rows times Pareto(tail) lengths, as above, + background Gaussian, without which
+/// short rows would be nothing.
 RegressionData robust_regression(const RobustRegressionOptions& options);
 
 }  // namespace ritz::studies

@@ -74,7 +74,7 @@ struct Coreset {
     options.flag("--approx", approximate, "each over a Lewis sample of the rows [above]");
     options
         .option("--sample-rows", sample_rows, "M",
-                "rows of that sample; 0: 20 d max(1, d^(p/2-1)) ln d")
+                "rows of that sample; 0: 20 d max(1, d^(p/2-1)) ln d, at least 1000")
         .at_least(0);
     options.flag("--verify", verify,
                  "search for the direction with the largest error; its error is certain");

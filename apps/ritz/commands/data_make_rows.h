@@ -56,7 +56,7 @@ struct MakeParetoRows {
   static constexpr std::string_view kSummary =
       "Gaussian rows of Pareto-distributed lengths (lp-sensitivity, L3)";
   static constexpr std::string_view kDescription =
-      "[rows, dim]: standard normal rows times u^(-1/tail).";
+      "[rows, dim]: standard normal rows times u^(-1/tail) - 1.";
   static constexpr std::string_view kExample = "ritz data make pareto-rows --out pareto.npy";
 
   int64_t rows = 60000, dim = 8;

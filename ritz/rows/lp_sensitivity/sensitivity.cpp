@@ -153,7 +153,8 @@ void solve_buckets(const RowBasis& basis, const SensitivityOptions& options,
 int64_t default_sample_rows(int64_t d, double p) {
   const auto size = static_cast<double>(d);
   const double growth = std::max(1.0, std::pow(size, p / 2 - 1));
-  return static_cast<int64_t>(std::ceil(20 * size * growth * std::max(1.0, std::log(size))));
+  const double rows = 20 * size * growth * std::max(1.0, std::log(size));
+  return std::max<int64_t>(1000, static_cast<int64_t>(std::ceil(rows)));
 }
 
 Sensitivities lp_sensitivities(const Tensor& A, const SensitivityOptions& options) {

@@ -7,6 +7,7 @@
 #include "ritz/base/check.h"
 #include "ritz/base/interrupt.h"
 #include "ritz/rows/lp_sensitivity/detail/exponent.h"
+#include "ritz/rows/lp_sensitivity/detail/panels.h"
 
 namespace ritz::rows {
 namespace {
@@ -71,24 +72,23 @@ LewisWeights lewis_weights(const RowBasis& basis, const LewisOptions& options) {
   while (result.steps < options.max_steps) {
     check_interrupt("Lewis weights");
     const auto F = detail::inverse_factor(G);
-    auto next_G = torch::zeros_like(G);
-    double residual = 0;
-    auto total = torch::zeros({}, w.options());
     auto next = torch::empty_like(w);
-    detail::for_panels(A, [&](const Tensor& panel, int64_t begin) {
+    const auto pass = [&](const Tensor& panel, int64_t begin, detail::PanelSum& sum) {
       const int64_t end = begin + panel.size(0);
       const auto y = panel.mm(F);
       const auto old = w.slice(0, begin, end);
       const auto power = lewis_power(old, p);
       const auto tau = y.mul_(y).sum(1).mul_(power);
       const auto ratio = torch::where(old > 0, tau / old, 1);
-      residual = std::max(residual, (ratio - 1).abs_().max().item<double>());
+      sum.most = std::max(sum.most, (ratio - 1).abs_().max().item<double>());
       auto stepped = next.slice(0, begin, end);
       torch::mul_out(stepped, old, ratio.pow(theta));
-      total += stepped.sum();
+      sum.total += stepped.sum().item<double>();
       const auto scaled = panel * (lewis_power(stepped, p).sqrt_().unsqueeze(1));
-      next_G.addmm_(scaled.t(), scaled);
-    });
+      sum.matrix.addmm_(scaled.t(), scaled);
+    };
+    const auto passed = detail::sum_over_panels(A, pass);
+    const double residual = passed.most;
     ++result.steps;
     result.residual = residual;
     if (residual <= options.tolerance) {
@@ -97,9 +97,9 @@ LewisWeights lewis_weights(const RowBasis& basis, const LewisOptions& options) {
     }
     if (residual > last) theta = std::max(theta / 2, 0.25);
     last = residual;
-    const double factor = rank / total.item<double>();
+    const double factor = rank / passed.total;
     w = next.mul_(factor);
-    G = next_G.mul_(std::pow(factor, e));
+    G = passed.matrix * std::pow(factor, e);
   }
   result.weights = w;
   return result;

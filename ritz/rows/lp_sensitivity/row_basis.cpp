@@ -3,8 +3,12 @@
 #include <torch/types.h>
 
 #include <cmath>
+#include <map>
+#include <mutex>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/parallel.h"
+#include "ritz/rows/lp_sensitivity/detail/panels.h"
 
 namespace ritz::rows {
 namespace detail {
@@ -22,19 +26,49 @@ void for_panels(const Tensor& A, const std::function<void(const Tensor&, int64_t
     use(A.slice(0, begin, std::min(begin + step, n)).to(torch::kFloat64), begin);
 }
 
-Tensor weighted_gram(const Tensor& A, const Tensor& w) {
-  const int64_t d = A.size(1);
-  auto G = torch::zeros({d, d}, A.options().dtype(torch::kFloat64));
-  for_panels(A, [&](const Tensor& panel, int64_t begin) {
-    if (!w.defined()) {
-      G.addmm_(panel.t(), panel);
-    } else {
-      const auto root = w.slice(0, begin, begin + panel.size(0)).sqrt().unsqueeze(1);
-      const auto scaled = panel * root;
-      G.addmm_(scaled.t(), scaled);
+PanelSum sum_over_panels(const Tensor& A,
+                         const std::function<void(const Tensor&, int64_t, PanelSum&)>& use) {
+  const int64_t n = A.size(0), d = A.size(1), step = panel_rows(d);
+  const auto zeros = [&] { return torch::zeros({d, d}, A.options().dtype(torch::kFloat64)); };
+  std::map<int64_t, PanelSum> pieces;  // by first panel
+  std::mutex guard;
+  const auto stretch = [&](int64_t first, int64_t last) {
+    const torch::NoGradGuard no_grad;
+    PanelSum sum{.matrix = zeros()};
+    for (int64_t panel = first; panel < last; ++panel) {
+      const int64_t begin = panel * step, end = std::min(begin + step, n);
+      use(A.slice(0, begin, end).to(torch::kFloat64), begin, sum);
     }
-  });
-  return G;
+    const std::lock_guard<std::mutex> lock(guard);
+    pieces.emplace(first, std::move(sum));
+  };
+  const int64_t panels = (n + step - 1) / step;
+  if (A.is_cpu())
+    parallel_for(0, panels, 1, stretch);
+  else
+    stretch(0, panels);
+  PanelSum all{.matrix = zeros()};
+  for (const auto& [first, piece] : pieces) {
+    all.matrix += piece.matrix;
+    all.total += piece.total;
+    all.most = std::max(all.most, piece.most);
+  }
+  return all;
+}
+
+Tensor weighted_gram(const Tensor& A, const Tensor& w) {
+  return sum_over_panels(A,
+                         [&](const Tensor& panel, int64_t begin, PanelSum& sum) {
+                           if (!w.defined()) {
+                             sum.matrix.addmm_(panel.t(), panel);
+                             return;
+                           }
+                           const auto root =
+                               w.slice(0, begin, begin + panel.size(0)).sqrt().unsqueeze(1);
+                           const auto scaled = panel * root;
+                           sum.matrix.addmm_(scaled.t(), scaled);
+                         })
+      .matrix;
 }
 
 Tensor inverse_factor(const Tensor& G) {
@@ -53,7 +87,7 @@ Tensor inverse_factor(const Tensor& G) {
 
 Tensor squared_lengths(const Tensor& A, const Tensor& F) {
   auto lengths = torch::empty({A.size(0)}, A.options().dtype(torch::kFloat64));
-  for_panels(A, [&](const Tensor& panel, int64_t begin) {
+  sum_over_panels(A, [&](const Tensor& panel, int64_t begin, PanelSum&) {
     auto y = panel.mm(F);
     auto out = lengths.slice(0, begin, begin + panel.size(0));
     torch::sum_out(out, y.mul_(y), 1);
@@ -102,9 +136,10 @@ Tensor triangular_factor(const Tensor& A) {
 
 }  // namespace
 
-RowBasis row_basis(const Tensor& A) {
-  check_dim("A", A, 2);
-  check_floating("A", A);
+RowBasis row_basis(const Tensor& given) {
+  check_dim("A", given, 2);
+  check_floating("A", given);
+  const Tensor A = given.detach();
   check_at_least("rows of A", A.size(0), 1);
   check_at_least("columns of A", A.size(1), 1);
   const torch::NoGradGuard no_grad;

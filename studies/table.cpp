@@ -3,6 +3,7 @@
 #include "studies/dpp_least_squares.h"
 #include "studies/lp_sensitivity.h"
 #include "studies/mfac.h"
+#include "studies/mkor.h"
 #include "studies/stream_eigenvector.h"
 #include "studies/study.h"
 
@@ -105,6 +106,19 @@ const std::vector<Study>& all_studies() {
            "E. Frantar, E. Kurtic, D. Alistarh: M-FAC: Efficient Matrix-Free Approximations of "
            "Second-Order Information, NeurIPS 2021",
        .run = study_mfac},
+      {.slug = "mkor",
+       .title = "Kronecker factors renewed by rank-1 updates",
+       .summary =
+           "MKOR preconditions each layer's gradient with two inverse factors, as K-FAC does, but "
+           "renews them by one vector each in O(d^2) instead of inverting covariances in O(d^3), "
+           "and "
+           "sends vectors instead of matrices. Here: steps to a loss on Fashion-MNIST beside SGD, "
+           "Adam, LAMB, Eva and K-FAC, the cost of a renewal and of an iteration, the words sent, "
+           "and "
+           "MKOR-H, which goes on with its backend alone once the loss falls slowly.",
+       .source = "M. Mozaffari, S. Li, Z. Zhang, M. Mehri Dehnavi: MKOR: Momentum-Enabled "
+                 "Kronecker-Factor-Based Optimizer Using Rank-1 Updates, NeurIPS 2023",
+       .run = study_mkor},
   };
   return studies;
 }

@@ -105,8 +105,10 @@ class EachOptimizer : public testing::TestWithParam<std::string>, protected Fold
     Setting setting;
     words >> setting.optimizer;
     for (std::string word; words >> word;) setting.opt.push_back(word);
-    // Its step is as long as its window of 1024 gradients.
-    if (setting.optimizer == "mfac") setting.options.lr /= 1024;
+    // Its step is as long as its window.
+    if (setting.optimizer == "mfac") {
+      setting.options.lr /= Settings(find_optimizer("mfac"), setting.opt).number("m");
+    }
     return setting;
   }
 };

@@ -1,7 +1,7 @@
 #pragma once
 // Products with factors that may be stored in a lower precision, by one multiplier for all products
-// of a shape: ritz::gemm measures which is faster and may decide otherwise in another process, and a
-// resumed run must end in the same bits.
+// of a shape: ritz::gemm measures which is faster and may decide otherwise in another process, and
+// a resumed run must end in the same bits.
 #include "ritz/base/tensor.h"
 
 namespace ritz::optim::detail {

@@ -56,7 +56,8 @@ struct Coreset {
       "near-minimax fits and logistic losses can then be done on the sample. --out gets the rows' "
       "indices and weights, and the rows themselves where the format holds several arrays.";
   static constexpr std::string_view kExample =
-      "ritz data make pareto-rows --out A.npy && ritz coreset A.npy --rows 500 --out kept.npz";
+      "ritz data make pareto-rows --out tall.npy && ritz coreset tall.npy --rows 500 --out "
+      "kept.npz";
 
   std::string matrix;
   double p = 1;

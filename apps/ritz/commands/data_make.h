@@ -67,7 +67,8 @@ struct MakeDesignValues {
       "1/(1+5x^2); exponential: exp(-sum x_j); diffusion: the mean of the solution of a diffusion "
       "equation with two parameters, one solve a point.";
   static constexpr std::string_view kExample =
-      "ritz data make design-values --function diffusion --at design.csv --out values.csv";
+      "ritz design points --space legendre --degree 4 --out at.csv && ritz data make design-values "
+      "--at at.csv --out y.csv";
 
   std::string function = "exponential", at;
   int64_t grid = 128;

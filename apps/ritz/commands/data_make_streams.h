@@ -16,7 +16,7 @@ struct MakeHeavyRows {
       "rows of squared norm S that carry the other half, in random order. The truth beside it "
       "holds the exact first direction.";
   static constexpr std::string_view kExample =
-      "ritz data make heavy-rows --cols 300 --rows 12000 --heavy 24 --out A.npy";
+      "ritz data make heavy-rows --cols 300 --rows 12000 --heavy 24 --out heavy.npy";
 
   int64_t cols = 300, rows = 12000, heavy = 24;
   double gap = 20, strength = 2;
@@ -38,7 +38,7 @@ struct MakeSpikeStream {
   static constexpr std::string_view kSummary =
       "rows along one direction and rows of noise, in a chosen order (top-vector)";
   static constexpr std::string_view kExample =
-      "ritz data make spike-stream --order spikes-first --out A.npy";
+      "ritz data make spike-stream --order spikes-first --out spikes.npy";
 
   int64_t cols = 300, spikes = 1200, noise = 6000;
   double strength = 36;
@@ -60,7 +60,7 @@ struct MakeOjaHard {
   static constexpr std::string_view kName = "data make oja-hard";
   static constexpr std::string_view kSummary =
       "rows on which Oja's rule fails at every fixed rate (top-vector)";
-  static constexpr std::string_view kExample = "ritz data make oja-hard --cols 1024 --out A.npy";
+  static constexpr std::string_view kExample = "ritz data make oja-hard --cols 1024 --out hard.npy";
 
   int64_t cols = 1024;
   double gap = 4;
@@ -77,7 +77,8 @@ struct MakeHiddenRow {
   static constexpr std::string_view kName = "data make hidden-row";
   static constexpr std::string_view kSummary =
       "heavy sign rows, and copies of the half of one: the lower bound's rows (top-vector)";
-  static constexpr std::string_view kExample = "ritz data make hidden-row --cols 256 --out A.npy";
+  static constexpr std::string_view kExample =
+      "ritz data make hidden-row --cols 256 --out hidden.npy";
 
   int64_t cols = 256, heavy = 16, copies = 4096;
   double gap = 20, strength = 1;

@@ -105,8 +105,7 @@ struct DesignFit {
       "Coefficients of the best fit in the design's space, with a leave-one-out estimate of its "
       "error. "
       "VALUES is one column in the design's order, or the points file with a column `value` added.";
-  static constexpr std::string_view kExample =
-      "ritz design fit design.csv values.csv --out fit.npz";
+  static constexpr std::string_view kExample = "ritz design fit at.csv y.csv --out fit.npz";
 
   std::string design, values, at, predictions;
   DesignSpaceOptions space;

@@ -49,8 +49,8 @@ struct FisherIhvp {
   static constexpr std::string_view kSummary = "F^-1 x for a vector or for columns";
   static constexpr std::string_view kDescription = kFisherDescription;
   static constexpr std::string_view kExample =
-      "ritz data make gradient-rows --rows 16 --columns 2000 --out G.npy && ritz fisher columns "
-      "G.npy --at 0 --out x.npy && ritz fisher ihvp G.npy x.npy --out y.npy";
+      "ritz data make gradient-rows --rows 99 --columns 99 --out g1.npy && ritz fisher ihvp g1.npy "
+      "g1.npy --out y.npy";
   FisherOptions fisher;
   std::string x;
   void declare(Options& options) {
@@ -66,8 +66,8 @@ struct FisherDiag {
   static constexpr std::string_view kSummary = "the diagonal of F^-1";
   static constexpr std::string_view kDescription = kFisherDescription;
   static constexpr std::string_view kExample =
-      "ritz data make gradient-rows --rows 16 --columns 2000 --out G.npy && ritz fisher diag G.npy "
-      "--out diagonal.npy";
+      "ritz data make gradient-rows --columns 99 --out g2.npy && ritz fisher diag g2.npy --out "
+      "d.npy";
   FisherOptions fisher;
   void declare(Options& options) {
     fisher.declare(options);
@@ -81,8 +81,9 @@ struct FisherColumns {
   static constexpr std::string_view kSummary = "columns of F^-1";
   static constexpr std::string_view kDescription = kFisherDescription;
   static constexpr std::string_view kExample =
-      "ritz data make gradient-rows --rows 16 --columns 2000 --out G.npy && ritz fisher columns "
-      "G.npy --at 0,7 --out columns.npy";
+      "ritz data make gradient-rows --columns 99 --out g3.npy && ritz fisher columns g3.npy --at "
+      "0,7 "
+      "--out columns.npy";
   FisherOptions fisher;
   std::vector<int64_t> at;
   void declare(Options& options) {
@@ -98,8 +99,8 @@ struct FisherElements {
   static constexpr std::string_view kSummary = "single elements of F^-1, O(m) each";
   static constexpr std::string_view kDescription = kFisherDescription;
   static constexpr std::string_view kExample =
-      "ritz data make gradient-rows --rows 16 --columns 2000 --out G.npy && ritz fisher elements "
-      "G.npy --at '0,0;0,7'";
+      "ritz data make gradient-rows --columns 99 --out g4.npy && ritz fisher elements g4.npy --at "
+      "'0,0;0,7'";
   FisherOptions fisher;
   std::string at;
   void declare(Options& options);
@@ -111,8 +112,7 @@ struct FisherSpectrumCommand {
   static constexpr std::string_view kSummary = "the eigenvalues of F";
   static constexpr std::string_view kDescription = kFisherDescription;
   static constexpr std::string_view kExample =
-      "ritz data make gradient-rows --rows 16 --columns 2000 --out G.npy && ritz fisher spectrum "
-      "G.npy";
+      "ritz data make gradient-rows --columns 99 --out g5.npy && ritz fisher spectrum g5.npy";
   FisherOptions fisher;
   void declare(Options& options) {
     fisher.declare(options);

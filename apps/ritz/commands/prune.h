@@ -22,8 +22,7 @@ struct Prune {
       "checkpoint.safetensors, from which the same line with --resume goes on to the bits of an "
       "uninterrupted run. Weights that are exactly 0 already count as dropped.";
   static constexpr std::string_view kExample =
-      "ritz train --model mlp:784-64-10 --data fashion-mnist --limit 5000 --steps 200 --out net && "
-      "ritz prune net/model.safetensors --data fashion-mnist --limit 5000 --sparsity 0.8,0.9 --out "
+      "ritz prune run/model.safetensors --data fashion-mnist --limit 5000 --sparsity 0.8,0.9 --out "
       "pruned";
 
   std::string model;

@@ -51,7 +51,7 @@ struct TopVector {
       "direction is strong; the others are there to compare with. Under torchrun, mpirun or Slurm "
       "the ranks share the rows (heavy, block-power) or the columns (oja-grid) of a file.";
   static constexpr std::string_view kExample =
-      "ritz data make heavy-rows --out A.npy && ritz top-vector A.npy --out v.npy";
+      "ritz data make heavy-rows --out stream.npy && ritz top-vector stream.npy --out v.npy";
 
   std::string path;
   std::string mode = "heavy", schedule = "geometric", merge = "all";

@@ -72,7 +72,8 @@ void Train::run(Run& run) const {
   dist::ProcessGroup group(
       ranks, {.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * rank_timeout))});
   const auto method = optim::make_optimizer(
-      optimizer, {learning.network, rate, &group, run.common.seed, memory_limit.value_or(0)}, settings);
+      optimizer, {learning.network, rate, &group, run.common.seed, memory_limit.value_or(0)},
+      settings);
   const auto pass_warnings = [&] {
     for (const auto& [code, message] : method->take_warnings()) {
       if (ranks.rank == 0) run.warn(code, message);  // they are the same on all

@@ -59,9 +59,10 @@ struct Train {
         .at_least(0);
     options.flag("--resume", resume, "go on from the last checkpoint in --out");
     options
-        .option("--memory-limit", memory_limit, "BYTES",
-                "the most that a step may take beyond data and parameters, and what an optimiser may "
-                "keep [80 % of what is free]")
+        .option(
+            "--memory-limit", memory_limit, "BYTES",
+            "the most that a step may take beyond data and parameters, and what an optimiser may "
+            "keep [80 % of what is free]")
         .at_least(1);
     options
         .option("--rank-timeout", rank_timeout, "SECONDS",

@@ -29,7 +29,10 @@ void shapes(benchmark::internal::Benchmark* bench) {
                                   {4096, 4096, 16},
                                   {16, 4096, 4096},
                                   {4096, 16, 4096},
-                                  {2048, 64, 10}, {2048,784,1024}, {1024,2048,784}, {64,64,64}})
+                                  {2048, 64, 10},
+                                  {2048, 784, 1024},
+                                  {1024, 2048, 784},
+                                  {64, 64, 64}})
       bench->Args({m, k, n, threads});
   }
   bench->Unit(benchmark::kMicrosecond)->UseRealTime();

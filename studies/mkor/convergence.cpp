@@ -339,7 +339,10 @@ void convergence(const StudyContext& context, StudyResult& result) {
     const double ours = median(tuner.run({"MKOR", "mkor", {}}, rate).loss);
     const double theirs = median(tuner.run({"SGD", "sgd"}, rate).loss);
     const double row[] = {rate, ours, theirs};
-    for (size_t c = 0; c < 3; ++c) wide.columns[c].second.push_back(row[c]);
+    for (size_t c = 0; c < 3; ++c) {
+      // A run that diverged has no loss: an empty cell.
+      wide.columns[c].second.push_back(std::isfinite(row[c]) ? row[c] : std::nan(""));
+    }
     robust.measured.emplace_back("MKOR at " + std::to_string(rate).substr(0, 5), ours);
     robust.measured.emplace_back("SGD at " + std::to_string(rate).substr(0, 5), theirs);
     always_lower = always_lower && (ours < theirs || !(theirs < std::log(10.0)));

@@ -6,7 +6,7 @@
 
 namespace ritz::rows {
 
-/// Rows in compressed form: row i holds values[t] in columns[t], t = pointers[i] ..
+/// Rows in compressed form: row i holds values[t] in columns[t], t from pointers[i] to
 /// pointers[i + 1] - 1, columns strictly ascending within a row. Pointers need not begin at 0, so
 /// that a stretch of a larger matrix's rows is a view of it. Everything is on the CPU.
 struct SparseRows {
@@ -16,7 +16,7 @@ struct SparseRows {
   int64_t cols = 0;
 
   int64_t rows() const;
-  /// Rows begin .. begin + count - 1, sharing columns and values.
+  /// `count` rows from `begin` on, sharing columns and values.
   SparseRows slice(int64_t begin, int64_t count) const;
   /// These rows alone, in this order: int64 [m].
   SparseRows select(const Tensor& which) const;

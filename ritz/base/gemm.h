@@ -6,7 +6,13 @@
 // and for products in place, there is a kernel of ritz's (detail/gemm_kernel.h). The door measures
 // all three once per process and then chooses for each product by a model of what each costs.
 //
-//     ritz::Tensor y = ritz::gemm(x, w.t());      // = x.mm(w.t()) to rounding
+//     #include "ritz/base/gemm.h"
+//     #include <torch/types.h>
+//     int main() {
+//       const auto x = torch::arange(600.).view({20, 30}) / 600, w = x.flip(0);
+//       const ritz::Tensor y = ritz::gemm(x, w.t());  // x.mm(w.t()) to rounding
+//       return torch::allclose(y, x.mm(w.t())) ? 0 : 1;
+//     }
 #include <cstdint>
 
 #include "ritz/base/tensor.h"

@@ -2,9 +2,12 @@
 // Stopping in order: Ctrl-C (SIGINT) and SIGTERM set a flag, long loops look at it, leave a
 // checkpoint and throw Interrupted. The second signal ends the process at once.
 //
-//     ritz::catch_interrupts();                  // a program's main, once; a library never does it
-//     for (...) {
-//       if (ritz::interrupted()) { save(); throw ritz::Interrupted("step 12 of 40"); }
+//     #include "ritz/base/interrupt.h"
+//     int main() {
+//       ritz::catch_interrupts();  // in a program, once; a library never does it
+//       for (int step = 0; step < 1000; ++step) {
+//         if (ritz::interrupted()) return 130;  // leave a checkpoint, then throw ritz::Interrupted
+//       }
 //     }
 #include <string_view>
 

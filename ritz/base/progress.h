@@ -2,8 +2,11 @@
 // A progress bar for programs: one line of a terminal, redrawn at most ten times a second, with
 // rate and time left. Where standard error is no terminal nothing is ever written.
 //
-//     ritz::Progress progress(run.shows_progress());
-//     for (int64_t step = 0; step < steps; ++step) progress.update("training", step, steps);
+//     #include "ritz/base/progress.h"
+//     int main() {
+//       ritz::Progress progress(/*enabled=*/true);
+//       for (int step = 0; step < 1000; ++step) progress.update("training", step, 1000);
+//     }
 #include <cstdint>
 #include <string>
 

@@ -2,6 +2,15 @@
 // Ranks that work together: a thin face on libtorch's c10d (Gloo; NCCL's place is taken by host
 // copies for CUDA tensors), started by torchrun, mpirun or Slurm. Without a launcher the group is
 // this process alone, every collective is the identity, and no socket or thread exists.
+//
+//     #include "ritz/dist/process_group.h"
+//     #include <torch/types.h>
+//     int main() {  // alone, or as mpirun -np 4 ./program
+//       auto group = ritz::dist::ProcessGroup::from_environment();
+//       auto sum = torch::ones({3});
+//       group.all_reduce_sum(sum);
+//       return sum[0].item<double>() == group.world_size() ? 0 : 1;
+//     }
 #include <chrono>
 #include <cstdint>
 #include <memory>

@@ -2,8 +2,13 @@
 // The door to every format: the extension says which. .npy .npz .safetensors .csv .h5 .hdf5 .mat
 // .png, IDX (.idx, *-ubyte, either with .gz); "-" is CSV on standard input and output.
 //
-//   ritz::io::Array x = ritz::io::read_array("run.npz:X");
-//   ritz::io::write_arrays("run.h5", {x, y}, {.force = true});
+//     #include "ritz/io/array_file.h"
+//     int main() {
+//       const ritz::io::Array x = ritz::io::make_array("X", {3, 4}, ritz::io::DType::float32);
+//       ritz::io::write_arrays("run.npz", {x}, {.force = true});
+//       const ritz::io::Array again = ritz::io::read_array("run.npz:X");
+//       return again.shape == x.shape ? 0 : 1;
+//     }
 //
 // Large files are mapped: the arrays of .npy, .npz (stored), .safetensors and raw IDX are views of
 // the file where its bytes are native, aligned and in C order. Whatever is wrong with a file is a

@@ -2,13 +2,18 @@
 // Pictures of numbers in one quiet style: a Figure says what is drawn, gnuplot draws it. SVGs
 // follow the reader's light or dark mode.
 //
-//   ritz::io::write_figure("extremes.svg", {
-//       .title = "Extreme eigenvalues of the batch Hessian",
-//       .x = {.label = "batch size B", .log = true},
-//       .y = {.label = "eigenvalue", .log = true},
-//       .curves = {{.label = "measured", .x = b, .y = l, .error = se, .style =
-//       ritz::io::Style::error_bars},
-//                  {.label = "theory", .x = b, .y = t}}});
+//     #include "ritz/io/plot.h"
+//     int main() {
+//       using ritz::io::Style;
+//       const std::vector<double> b{1, 2, 4, 8}, l{38, 27, 19, 14}, se{3, 2, 1, 1}, t{40, 28, 20, 14};
+//       ritz::io::write_figure(
+//           "extremes.svg",
+//           {.title = "Extreme eigenvalues of the batch Hessian",
+//            .x = {.label = "batch size B", .log = true},
+//            .y = {.label = "eigenvalue", .log = true},
+//            .curves = {{.label = "measured", .x = b, .y = l, .error = se, .style = Style::error_bars},
+//                       {.label = "theory", .x = b, .y = t}}});
+//     }
 #include <optional>
 #include <string>
 #include <vector>

@@ -2,9 +2,14 @@
 // safetensors: eight bytes with the header's length, a JSON header {name: {dtype, shape,
 // data_offsets}}, then the tensors without gaps. Nothing in it is executed.
 //
-//   auto file = ritz::io::read_safetensors("model.safetensors");
-//   file.metadata["model"];                    // the header's __metadata__, text to text
-//   ritz::io::write_safetensors("out.safetensors", file.arrays, file.metadata);
+//     #include "ritz/io/safetensors.h"
+//     #include "ritz/io/array_file.h"
+//     int main() {
+//       const auto w = ritz::io::make_array("w", {3, 4}, ritz::io::DType::float32);
+//       ritz::io::write_arrays("model.safetensors", {w}, {.metadata = {{"model", "mlp:4-3"}}});
+//       const auto file = ritz::io::read_safetensors("model.safetensors");
+//       return file.metadata.at("model") == "mlp:4-3" && file.arrays[0].name == "w" ? 0 : 1;
+//     }
 #include <map>
 #include <string>
 #include <string_view>

@@ -5,8 +5,16 @@
 //
 //     A Q_m^T = Q_{m+1}^T H         (Q_m: the first m rows)
 //
-//     const auto run = ritz::arnoldi(A, {.steps = 40});
-//     const auto theta = run.ritz_values();  // complex128 [m], largest modulus first
+//     #include "ritz/krylov/arnoldi.h"
+//     #include <torch/types.h>
+//     #include "ritz/linop/function_operator.h"
+//     int main() {  // a shift by one of 12 places, not symmetric: its eigenvalues lie on the unit circle
+//       const ritz::FunctionOperator A(12, 12, torch::kFloat64,
+//                                      [](const torch::Tensor& x) { return x.roll(1, 0); });
+//       const auto run = ritz::arnoldi(A, {.steps = 12});
+//       const auto theta = run.ritz_values();  // complex128 [m], largest modulus first
+//       return torch::allclose(theta.abs(), torch::ones({theta.size(0)}, torch::kFloat64)) ? 0 : 1;
+//     }
 #include "ritz/linop/linear_operator.h"
 
 namespace ritz {

@@ -1,9 +1,19 @@
 #pragma once
 // Conjugate gradients, with and without a preconditioner.
 //
-//     const auto run = ritz::cg(A, b, {.rtol = 1e-8});
-//     const ritz::DiagonalOperator jacobi(1 / diagonal);
-//     const auto faster = ritz::cg(A, b, {.rtol = 1e-8, .preconditioner = &jacobi});
+//     #include "ritz/krylov/cg.h"
+//     #include <torch/types.h>
+//     #include "ritz/linop/diagonal.h"
+//     #include "ritz/linop/dense.h"
+//     int main() {
+//       const auto d = torch::logspace(0, 4, 50, 10, torch::kFloat64);
+//       const ritz::DenseOperator A(torch::diag(d) + 0.1 * torch::ones({50, 50}, torch::kFloat64));
+//       const auto b = torch::ones({50}, torch::kFloat64);
+//       const auto plain = ritz::cg(A, b, {.rtol = 1e-8});
+//       const ritz::DiagonalOperator jacobi(1 / d);
+//       const auto fast = ritz::cg(A, b, {.rtol = 1e-8, .preconditioner = &jacobi});
+//       return fast.converged && fast.iterations < plain.iterations ? 0 : 1;
+//     }
 #include "ritz/krylov/solve.h"
 
 namespace ritz {

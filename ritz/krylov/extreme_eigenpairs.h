@@ -2,9 +2,15 @@
 // Extreme eigenpairs by thick-restart block Lanczos (Wu and Simon 2000; Stewart's Krylov-Schur
 // 2001).
 //
-//     const auto ends = ritz::extreme_eigenpairs(hessian, {.largest = 5, .smallest = 2, .tolerance
-//     = 1e-3}); if (!ends.all_converged) ...  // ends.largest.residual_bounds says how far each one
-//     is
+//     #include "ritz/krylov/extreme_eigenpairs.h"
+//     #include <torch/types.h>
+//     #include "ritz/linop/diagonal.h"
+//     int main() {
+//       const ritz::DiagonalOperator A(torch::arange(1., 1001., torch::kFloat64).sqrt());
+//       const auto ends = ritz::extreme_eigenpairs(A, {.largest = 5, .smallest = 2, .tolerance = 1e-3});
+//       if (!ends.all_converged) return 1;  // ends.largest.residual_bounds says how far each one is
+//       return std::abs(ends.largest.values[0].item<double>() - std::sqrt(1000.)) < 0.04 ? 0 : 1;
+//     }
 #include "ritz/krylov/lanczos.h"
 
 namespace ritz {

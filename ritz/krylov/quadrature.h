@@ -6,10 +6,20 @@
 // polynomials of degree <= 2 m - 1 (Golub and Meurant). Over probes q uniform on the sphere its
 // mean is (1/P) sum_i delta(t - lambda_i), so that tr f(A) = P E sum_k w_k f(theta_k).
 //
-//     const auto spectrum = ritz::spectral_quadrature(A, {.steps = 60, .probes = 8});
-//     const auto trace = ritz::trace(spectrum);                  // value, standard error
-//     const auto log_det = ritz::log_det(spectrum, 1e-3);        // of A + 1e-3 I
-//     const auto curve = ritz::spectral_density(spectrum);       // ritz/krylov/density.h
+//     #include "ritz/krylov/quadrature.h"
+//     #include <torch/types.h>
+//     #include "ritz/krylov/density.h"
+//     #include "ritz/linop/diagonal.h"
+//     int main() {  // eigenvalues 1, 2, ..., 500
+//       const ritz::DiagonalOperator A(torch::arange(1., 501., torch::kFloat64));
+//       const auto spectrum = ritz::spectral_quadrature(A, {.steps = 60, .probes = 8, .seed = 1});
+//       const auto trace = ritz::trace(spectrum);             // value, standard error
+//       const auto log_det = ritz::log_det(spectrum, 1e-3);   // of A + 1e-3 I
+//       const auto curve = ritz::spectral_density(spectrum);  // to be drawn
+//       return std::abs(trace.value - 125250) < 5 * *trace.standard_error && log_det && curve.t.size() > 0
+//                  ? 0
+//                  : 1;
+//     }
 #include <functional>
 #include <optional>
 #include <string>

@@ -3,10 +3,18 @@
 // where their parts have one. Shapes, dtypes and devices that do not fit throw InvalidArgument when
 // composed.
 //
-//     auto noise = ritz::sum({batch_hessian, ritz::scaled(-1, full_hessian)});
-//     auto damped = ritz::shifted(fisher, 1e-3);
-//     auto normal = ritz::product({ritz::adjoint(A), A});
-//     auto pair = ritz::stack_vertically({A, ritz::scaled(0.1, ritz::identity(n, A->options()))});
+//     #include "ritz/linop/algebra.h"
+//     #include <torch/types.h>
+//     #include "ritz/linop/dense.h"
+//     int main() {
+//       const auto values = torch::arange(12., torch::kFloat64).view({4, 3});
+//       const auto A = std::make_shared<ritz::DenseOperator>(values);
+//       const auto normal = ritz::shifted(ritz::product({ritz::adjoint(A), A}), 1e-3);  // A^T A + 0.001 I
+//       const auto I = ritz::identity(3, A->options());
+//       const auto damped = ritz::stack_vertically({A, ritz::scaled(0.1, I)});          // [A; 0.1 I]
+//       const auto x = torch::ones({3}, torch::kFloat64);
+//       return normal->apply(x).size(0) == 3 && damped->apply(x).size(0) == 7 ? 0 : 1;
+//     }
 #include <complex>
 #include <vector>
 

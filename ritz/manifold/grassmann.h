@@ -4,10 +4,18 @@
 // The metric is Re tr(V^H W), so that the distance of two subspaces is the Euclidean norm of their
 // principal angles.
 //
-//     using namespace ritz::manifold;
-//     const auto V = grassmann::project(X, G);             // Riemannian gradient from the
-//     Euclidean one const auto Y = grassmann::exponential(X, -0.1 * V);  // or retract_qr,
-//     retract_polar const auto angles = grassmann::principal_angles(X, Y);
+//     #include "ritz/manifold/grassmann.h"
+//     #include <torch/types.h>
+//     int main() {  // from one subspace to another along the geodesic
+//       using namespace ritz::manifold;
+//       ritz::RandomStream random(7);
+//       const auto X = random_point(random, 20, 3, torch::kFloat64);
+//       const auto Y = random_point(random, 20, 3, torch::kFloat64);
+//       const auto half = grassmann::exponential(X, 0.5 * grassmann::logarithm(X, Y));
+//       const auto left = grassmann::principal_angles(X, half);   // [3], ascending
+//       const auto right = grassmann::principal_angles(half, Y);
+//       return torch::allclose(left, right) ? 0 : 1;
+//     }
 //
 // Edelman, Arias & Smith 1998, section 2.5; Bendokat, Zimmermann & Absil 2024.
 #include "ritz/manifold/orthonormal.h"

@@ -3,12 +3,18 @@
 // and, where the chain has a stage for them, describe themselves to the hand-written kernels
 // (ritz/nn/chain.h).
 //
-//     auto net = std::make_shared<ritz::nn::Sequential>();
-//     net->add("0", std::make_shared<ritz::nn::Linear>(784, 64));
-//     net->add("1", std::make_shared<ritz::nn::ActivationLayer>(ritz::nn::Activation::tanh));
-//     net->add("2", std::make_shared<ritz::nn::Linear>(64, 10));
-//     ritz::nn::initialise(*net, /*seed=*/7);
-//     ritz::nn::Network network = ritz::nn::wrap(net, "my-net");   // ritz/nn/wrap.h
+//     #include "ritz/nn/layers.h"
+//     #include <torch/types.h>
+//     #include "ritz/nn/wrap.h"
+//     int main() {
+//       auto net = std::make_shared<ritz::nn::Sequential>();
+//       net->add("0", std::make_shared<ritz::nn::Linear>(784, 64));
+//       net->add("1", ritz::nn::make_activation(ritz::nn::Activation::tanh));
+//       net->add("2", std::make_shared<ritz::nn::Linear>(64, 10));
+//       ritz::nn::initialise(*net, /*seed=*/7);
+//       const ritz::nn::Network network = ritz::nn::wrap(net, "my-net");
+//       return network.parameter_count() == 784 * 64 + 64 + 64 * 10 + 10 ? 0 : 1;
+//     }
 #include <torch/nn/module.h>
 
 #include <map>

@@ -2,10 +2,20 @@
 // A user's own module as a Network. Apart from network.h, because torch/nn costs seconds to
 // compile.
 //
-//     struct Mine : torch::nn::Module { torch::Tensor forward(const torch::Tensor& x); ... };
-//     auto mine = std::make_shared<Mine>();
-//     ritz::nn::Network network = ritz::nn::wrap(mine, "mine");
-//     auto H = ritz::nn::hessian({network, {}, x, y});
+//     #include "ritz/nn/wrap.h"
+//     #include <torch/nn.h>
+//     #include <torch/types.h>
+//     #include "ritz/nn/curvature.h"
+//     struct Mine : torch::nn::Module {
+//       torch::nn::Linear linear = register_module("linear", torch::nn::Linear(4, 3));
+//       torch::Tensor forward(const torch::Tensor& x) { return linear(x.tanh()); }
+//     };
+//     int main() {
+//       const auto network = ritz::nn::wrap(std::make_shared<Mine>(), "mine");
+//       const auto x = torch::eye(4), y = torch::arange(4).remainder(3);  // samples and their classes
+//       const auto H = ritz::nn::hessian({network, {}, x, y});
+//       return H->apply(torch::ones({15})).isfinite().all().item<bool>() ? 0 : 1;
+//     }
 #include <torch/nn/module.h>
 
 #include <memory>

@@ -5,9 +5,18 @@
 // how much larger decides the largest stable learning rate for each batch size.
 //
 //     #include "ritz/optim/batch_scaling.h"
-//     const ritz::nn::Objective objective{network, loss, inputs, targets};
-//     const auto model = ritz::optim::measure_scaling(objective, {.fit_at = {32, 64}}).model;
-//     const auto lr = ritz::optim::max_learning_rate(model, ritz::optim::effective_batch(256, N));
+//     #include <torch/types.h>
+//     #include "ritz/base/random.h"
+//     #include "ritz/nn/models.h"
+//     int main() {
+//       const auto network = ritz::nn::make_network("mlp:6-8-3:tanh", {.input_shape = {6}, .outputs = 3});
+//       const auto x = ritz::RandomStream(1).normal({200, 6}, torch::kFloat32);
+//       const ritz::nn::Objective objective{network, {}, x, x.narrow(1, 0, 3).argmax(1)};
+//       const auto model = ritz::optim::measure_scaling(objective, {.fit_at = {16, 32}}).model;
+//       const auto small = ritz::optim::max_learning_rate(model, ritz::optim::effective_batch(16, 200));
+//       const auto large = ritz::optim::max_learning_rate(model, ritz::optim::effective_batch(128, 200));
+//       return *small < *large ? 0 : 1;
+//     }
 #include "ritz/optim/batch_scaling/damping.h"
 #include "ritz/optim/batch_scaling/learner.h"
 #include "ritz/optim/batch_scaling/model.h"

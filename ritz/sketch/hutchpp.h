@@ -4,7 +4,15 @@
 //
 //     Q = orth(A S),   tr A ~ tr(Q^H A Q) + (1 / k) sum_l g_l^H (I - Q Q^H) A (I - Q Q^H) g_l
 //
-//     const auto t = ritz::hutchpp_trace(A, {.products = 90});   // value, standard error
+//     #include "ritz/sketch/hutchpp.h"
+//     #include <torch/types.h>
+//     #include <cmath>
+//     #include "ritz/linop/diagonal.h"
+//     int main() {  // eigenvalues 1, 1/4, 1/9, ...: trace close to pi^2 / 6
+//       const ritz::DiagonalOperator A(torch::arange(1., 1001., torch::kFloat64).pow(-2));
+//       const auto t = ritz::hutchpp_trace(A, {.products = 90});
+//       return std::abs(t.value - 1.6439) < 5 * *t.standard_error + 1e-3 ? 0 : 1;
+//     }
 #include "ritz/sketch/probes.h"
 
 namespace ritz {

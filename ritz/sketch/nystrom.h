@@ -5,9 +5,20 @@
 //
 // the best positive semi-definite approximation that A W alone determines: A_nys <= A.
 //
-//     const auto nys = ritz::nystrom(A, {.rank = 50});
-//     const auto M = ritz::nystrom_preconditioner(nys, mu);      // of A + mu I
-//     const auto x = ritz::cg(*ritz::shifted(A_ptr, mu), b, {.preconditioner = M.get()});
+//     #include "ritz/sketch/nystrom.h"
+//     #include <torch/types.h>
+//     #include "ritz/krylov/cg.h"
+//     #include "ritz/linop/algebra.h"
+//     int main() {  // eigenvalues 1, 1/4, 1/9, ...: a few directions hold almost all of A
+//       const auto A = std::make_shared<ritz::DiagonalOperator>(
+//           torch::arange(1., 501., torch::kFloat64).pow(-2));
+//       const double mu = 1e-4;
+//       const auto M = ritz::nystrom_preconditioner(ritz::nystrom(*A, {.rank = 50}), mu);  // of A + mu I
+//       const auto b = torch::ones({500}, torch::kFloat64);
+//       const auto plain = ritz::cg(*ritz::shifted(A, mu), b);
+//       const auto fast = ritz::cg(*ritz::shifted(A, mu), b, {.preconditioner = M.get()});
+//       return fast.converged && 3 * fast.iterations < plain.iterations ? 0 : 1;
+//     }
 #include "ritz/linop/diagonal.h"
 #include "ritz/sketch/probes.h"
 

@@ -7,12 +7,11 @@
 //     #include "ritz/sketch/range_finder.h"
 //     #include <torch/types.h>
 //     #include "ritz/linop/dense.h"
-//     int main() {
-//       const auto a = torch::arange(1., 41., torch::kFloat64), b = torch::arange(1., 31.,
-//       torch::kFloat64); const ritz::DenseOperator A(a.outer(b) + 2 *
-//       b.new_ones({40}).outer(b.cos()));  // rank 2 const auto svd = ritz::randomized_svd(A,
-//       {.rank = 2, .error_probes = 5}); return *svd.error_bound < 1e-9 * svd.S[0].item<double>() ?
-//       0 : 1;
+//     int main() {  // a matrix of rank 2
+//       const auto a = torch::arange(1., 41., torch::kFloat64), b = torch::arange(1., 31., torch::kFloat64);
+//       const ritz::DenseOperator A(a.outer(b) + 2 * b.new_ones({40}).outer(b.cos()));
+//       const auto svd = ritz::randomized_svd(A, {.rank = 2, .error_probes = 5});
+//       return *svd.error_bound < 1e-9 * svd.S[0].item<double>() ? 0 : 1;
 //     }
 #include "ritz/sketch/probes.h"
 

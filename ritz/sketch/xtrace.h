@@ -10,7 +10,15 @@
 //
 // need no products beyond A W and A Q; their mean is the answer.
 //
-//     const auto t = ritz::xtrace(A, {.products = 60});
+//     #include "ritz/sketch/xtrace.h"
+//     #include <torch/types.h>
+//     #include <cmath>
+//     #include "ritz/linop/diagonal.h"
+//     int main() {  // eigenvalues 1, 1/2, 1/4, ...: trace 2
+//       const ritz::DiagonalOperator A(torch::pow(0.5, torch::arange(0., 200., torch::kFloat64)));
+//       const auto t = ritz::xtrace(A, {.products = 60});
+//       return std::abs(t.value - 2) < 1e-6 ? 0 : 1;
+//     }
 #include "ritz/sketch/probes.h"
 
 namespace ritz {

@@ -2,9 +2,22 @@
 // Learning rate and momentum on the fly, from a few Lanczos steps on the curvature of a batch
 // (reconstructed: the paper describes the method, not the algorithm).
 //
-//     ritz::optim::SpectralLearner learner(network, loss, data, group, {.batch = 128});
-//     ritz::optim::Sgd sgd(network.parameter_values(), {.lr = 0.1, .momentum = 0.9});
-//     ritz::optim::train({network, loss, data, sgd, group, &learner}, {.batch = 128});
+//     #include "ritz/optim/batch_scaling/learner.h"
+//     #include <torch/types.h>
+//     #include "ritz/base/random.h"
+//     #include "ritz/nn/models.h"
+//     #include "ritz/optim/first_order.h"
+//     int main() {
+//       const auto network = ritz::nn::make_network("mlp:6-8-3", {.input_shape = {6}, .outputs = 3});
+//       const auto x = ritz::RandomStream(1).normal({256, 6}, torch::kFloat32);
+//       const ritz::optim::Split data{x, x.narrow(1, 0, 3).argmax(1)};
+//       ritz::dist::ProcessGroup alone;
+//       ritz::optim::SpectralLearner learner(network, {}, data, alone, {.batch = 32});
+//       ritz::optim::Sgd sgd(network.parameter_values(), {.lr = 0.1, .momentum = 0.9});
+//       const auto run = ritz::optim::train({network, {}, data, sgd, alone, &learner},
+//                                           {.batch = 32, .steps = 60});
+//       return run.log.back().loss < run.log.front().loss ? 0 : 1;
+//     }
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -7,10 +7,14 @@
 // form of the spiked covariance model). B samples of N, P parameters, sigma^2 the per-sample
 // variance of one element of the Hessian.
 //
-//     const double b = ritz::optim::effective_batch(128, 60000);
-//     const double s = std::sqrt(P * sigma2 / b);
-//     const auto top = ritz::optim::wigner_top(lambda_1, s);
-//     // top.value > lambda_1: what a batch of 128 sees; top.separated: is it still a spike?
+//     #include "ritz/optim/batch_scaling/theory.h"
+//     #include <cmath>
+//     int main() {  // 800 parameters, an eigenvalue 60, noise of variance 1 in each element
+//       const double b = ritz::optim::effective_batch(4, 60000);
+//       const auto top = ritz::optim::wigner_top(60, std::sqrt(800 / b));
+//       // What a batch of 4 sees of it, and whether it still stands out of the noise.
+//       return top.value > 60 && top.separated ? 0 : 1;
+//     }
 #include <cstdint>
 #include <vector>
 

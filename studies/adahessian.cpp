@@ -24,6 +24,7 @@
 #include "ritz/optim/first_order.h"
 #include "ritz/optim/make_optimizer.h"
 #include "ritz/sketch/diagonal.h"
+#include "studies/statistics.h"
 
 namespace ritz::studies {
 namespace {
@@ -158,15 +159,7 @@ constexpr double kRate = 0.15, kAdamRate = 1e-3, kAdamWRate = 1e-2, kSgdRate = 0
 /// Means of ten steps, which show a mini-batch's loss without its noise.
 io::Curve smooth(const std::string& label, const std::vector<double>& x,
                  const std::vector<double>& y) {
-  io::Curve curve{.label = label};
-  const size_t window = std::min<size_t>(10, y.size());
-  for (size_t i = window - 1; i < y.size(); ++i) {
-    double sum = 0;
-    for (size_t k = 0; k < window; ++k) sum += y[i - k] / static_cast<double>(window);
-    curve.x.push_back(x[i]);
-    curve.y.push_back(sum);
-  }
-  return curve;
+  return {.label = label, .x = x, .y = running_mean(y, 10)};
 }
 
 void generalisation(Trainings& trainings, StudyResult& result) {

@@ -64,20 +64,11 @@ Outcome train(const Images& images, const Run& run, bool with_accuracy) {
 }
 
 double steps_to(const Outcome& outcome, double level) {
-  constexpr size_t kWindow = 20;
-  double sum = 0;
-  for (size_t t = 0; t < outcome.loss.size(); ++t) {
-    sum += outcome.loss[t];
-    if (t >= kWindow) sum -= outcome.loss[t - kWindow];
-    if (t + 1 >= kWindow && sum / kWindow < level) return static_cast<double>(t + 1);
+  const auto mean = running_mean(outcome.loss, 20);
+  for (size_t t = 0; t < mean.size(); ++t) {
+    if (mean[t] < level) return static_cast<double>(t + 1);
   }
   return static_cast<double>(outcome.loss.size() + 1);
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 void add_spread(Claim& claim, const std::string& name, const std::vector<double>& values) {

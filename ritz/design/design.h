@@ -24,15 +24,15 @@
 //
 // and sobol, latin_hypercube, gauss, chebyshev, magic, maxvol of classical.h.
 //
-//   #include <torch/types.h>
-//   #include "ritz/design/least_squares.h"
-//   int main() {
-//     using namespace ritz::design;
-//     const auto V = product_space({.family = "legendre", .dim = 2, .degree = 5});  // m = 21
-//     const auto f = [](const torch::Tensor& x) { return (x.select(1, 0) * x.select(1, 1)).exp();
-//     }; const auto made = approximate(*V, f, {.points = 63, .event = Event::two_sided}); return
-//     made.fit.loo_error.value() < 0.05 ? 0 : 1;
-//   }
+//     #include <torch/types.h>
+//     #include "ritz/design/least_squares.h"
+//     int main() {
+//       using namespace ritz::design;
+//       const auto V = product_space({.family = "legendre", .dim = 2, .degree = 5});  // m = 21
+//       const auto f = [](const torch::Tensor& x) { return (x.select(1, 0) * x.select(1, 1)).exp(); };
+//       const auto made = approximate(*V, f, {.points = 63, .event = Event::two_sided});
+//       return made.fit.loo_error.value() < 0.05 ? 0 : 1;
+//     }
 #include <optional>
 #include <string_view>
 

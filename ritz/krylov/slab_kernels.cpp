@@ -4,30 +4,12 @@
 
 #include <cstring>
 
-// One binary for all processors: GCC compiles each kernel for three instruction sets and the loader
-// picks.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define RITZ_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define RITZ_CLONES
-#endif
+#include "ritz/base/detail/clones.h"
+#include "ritz/base/detail/eight.h"
 
 namespace ritz::detail {
 namespace {
 
-// Eight numbers at once, lowered to whatever registers there are; rows begin at any multiple of
-// their own size.
-using Double8 = double __attribute__((vector_size(64)));
-template <class Scalar>
-struct Eight;
-template <>
-struct Eight<float> {
-  using Type = float __attribute__((vector_size(32), aligned(4), may_alias));
-};
-template <>
-struct Eight<double> {
-  using Type = double __attribute__((vector_size(64), aligned(8), may_alias));
-};
 using Bits16 = uint16_t __attribute__((vector_size(16), aligned(2), may_alias));
 using Bits32 = uint32_t __attribute__((vector_size(32), may_alias));
 using Float8 = float __attribute__((vector_size(32), may_alias));
@@ -40,34 +22,33 @@ struct Half {
   uint16_t bits;
 };
 
-[[gnu::always_inline]] inline double number(float x) {
+RITZ_INLINE double number(float x) {
   return static_cast<double>(x);
 }
-[[gnu::always_inline]] inline double number(double x) {
+RITZ_INLINE double number(double x) {
   return x;
 }
-[[gnu::always_inline]] inline double number(Brain x) {
+RITZ_INLINE double number(Brain x) {
   const uint32_t bits = uint32_t{x.bits} << 16;
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return static_cast<double>(value);
 }
-[[gnu::always_inline]] inline double number(Half x) {
+RITZ_INLINE double number(Half x) {
   return static_cast<double>(static_cast<float>(c10::Half(x.bits, c10::Half::from_bits())));
 }
 
-// Eight numbers of a row, in double. By reference: no function may return a Double8, whose calling
-// convention differs between instruction sets.
+// Eight numbers of a row, in double. By reference: no function may return a Double8.
 template <class Scalar>
-[[gnu::always_inline]] inline void load8(const Scalar* from, Double8& to) {
+RITZ_INLINE void load8(const Scalar* from, Double8& to) {
   to = __builtin_convertvector(*reinterpret_cast<const typename Eight<Scalar>::Type*>(from),
                                Double8);
 }
-[[gnu::always_inline]] inline void load8(const Brain* from, Double8& to) {
+RITZ_INLINE void load8(const Brain* from, Double8& to) {
   const Bits32 bits = __builtin_convertvector(*reinterpret_cast<const Bits16*>(from), Bits32) << 16;
   to = __builtin_convertvector(reinterpret_cast<const Float8&>(bits), Double8);
 }
-[[gnu::always_inline]] inline void load8(const Half* from, Double8& to) {
+RITZ_INLINE void load8(const Half* from, Double8& to) {
   const Bits32 h = __builtin_convertvector(*reinterpret_cast<const Bits16*>(from), Bits32);
   // Exponent and fraction in float32's places are the number times 2^-112, subnormals too; an
   // exponent of ones is that of Inf and NaN.
@@ -80,7 +61,7 @@ template <class Scalar>
 // are worked on while the next four (after the last, the next columns of the first) are on their
 // way.
 template <class Scalar>
-[[gnu::always_inline]] inline void prefetch4(const Scalar* next, int64_t stride) {
+RITZ_INLINE void prefetch4(const Scalar* next, int64_t stride) {
   __builtin_prefetch(next);
   __builtin_prefetch(next + stride);
   __builtin_prefetch(next + 2 * stride);
@@ -89,8 +70,8 @@ template <class Scalar>
 
 // found[i] += q_i . w: four rows share each load of w.
 template <class Scalar>
-[[gnu::always_inline]] inline void dot_rows(const Scalar* q, int64_t stride, int64_t rows,
-                                            int64_t length, const double* w, double* found) {
+RITZ_INLINE void dot_rows(const Scalar* q, int64_t stride, int64_t rows, int64_t length,
+                          const double* w, double* found) {
   const int64_t whole = length / 8 * 8;
   int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {
@@ -134,8 +115,8 @@ template <class Scalar>
 
 // w -= sum_i c_i q_i: four rows to each load and store of w.
 template <class Scalar>
-[[gnu::always_inline]] inline void subtract_rows(const Scalar* q, int64_t stride, int64_t rows,
-                                                 int64_t length, const double* c, double* w) {
+RITZ_INLINE void subtract_rows(const Scalar* q, int64_t stride, int64_t rows, int64_t length,
+                               const double* c, double* w) {
   const int64_t whole = length / 8 * 8;
   int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {

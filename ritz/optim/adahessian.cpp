@@ -15,22 +15,16 @@ namespace ritz::optim {
 
 namespace {
 
-using Groups = std::vector<torch::optim::OptimizerParamGroup>;
-using Options = GroupOptions<AdaHessianOptions>;
-
-AdaHessianOptions checked(const AdaHessianOptions& o) {
+void check(const AdaHessianOptions& o) {
   check_non_negative("lr", o.lr);
-  for (const auto& [name, value] : {std::pair{"beta1", o.beta1}, {"beta2", o.beta2}}) {
-    check_in(name, value, 0, 1);
-    if (value == 1) throw InvalidArgument(name, "a value below 1", "1");
-  }
+  check_rate("beta1", o.beta1);
+  check_rate("beta2", o.beta2);
   check_non_negative("eps", o.eps);
   check_in("k", o.k, 0, 1);
   check_non_negative("weight_decay", o.weight_decay);
   check_at_least("block", o.block.size, 1);
   check_non_negative("cap", o.cap);
   check_non_negative("clip", o.clip);
-  return o;
 }
 
 HessianSchedule checked(const HessianSchedule& s) {
@@ -39,10 +33,6 @@ HessianSchedule checked(const HessianSchedule& s) {
   check_at_least("probes", s.probes, 1);
   check_at_least("warm_samples", s.warm_samples, 1);
   return s;
-}
-
-const AdaHessianOptions& values(const torch::optim::OptimizerParamGroup& group) {
-  return static_cast<const Options&>(group.options()).values;
 }
 
 /// All rules are means over so many consecutive entries, row by row.
@@ -194,21 +184,15 @@ std::vector<Tensor> gauss_newton_products(const Pass& pass, const std::vector<Te
 
 AdaHessian::AdaHessian(std::vector<Tensor> parameters, AdaHessianOptions options,
                        HessianSchedule schedule, dist::ProcessGroup* group)
-    : AdaHessian(Groups{{std::move(parameters)}}, options, schedule, group) {}
+    : AdaHessian(ParameterGroups{{std::move(parameters)}}, options, schedule, group) {}
 
-AdaHessian::AdaHessian(const Groups& groups, AdaHessianOptions options, HessianSchedule schedule,
-                       dist::ProcessGroup* group)
-    : Optimizer(Groups{}, std::make_unique<Options>(checked(options))),
+AdaHessian::AdaHessian(const ParameterGroups& groups, AdaHessianOptions options,
+                       HessianSchedule schedule, dist::ProcessGroup* group)
+    : Typed(groups, options, check),
       schedule_(checked(schedule)),
       group_(group),
       step_(at::zeros({}, at::kLong)),
-      skipped_(at::zeros({2}, at::kLong)) {
-  for (const auto& given : groups) add_param_group(given);
-  for (size_t k = 0; k < groups.size(); ++k) {
-    if (groups[k].has_options()) param_groups_[k].set_options(groups[k].options().clone());
-    checked(values(param_groups_[k]));
-  }
-}
+      skipped_(at::zeros({2}, at::kLong)) {}
 
 int64_t AdaHessian::now() const {
   return *step_.const_data_ptr<int64_t>() + 1;
@@ -223,7 +207,8 @@ void AdaHessian::extend_state() {
   for (const auto& group : param_groups_) {
     for (const Tensor& parameter : group.params()) {
       if (index++ < states_.size()) continue;
-      const int64_t blocks = block_count(parameter, block_length(parameter, values(group).block));
+      const int64_t blocks =
+          block_count(parameter, block_length(parameter, values(group.options()).block));
       const auto options = parameter.options().requires_grad(false);
       states_.push_back({.steps = at::zeros({}, at::kLong),
                          .updates = at::zeros({}, at::kLong),
@@ -244,8 +229,8 @@ std::vector<AdaHessian::Slot> AdaHessian::slots() {
     for (const Tensor& parameter : group.params()) {
       ParameterState& state = states_[index++];
       if (!parameter.requires_grad()) continue;
-      const int64_t block = block_length(parameter, values(group).block);
-      all.push_back({parameter, &values(group), &state, block});
+      const int64_t block = block_length(parameter, values(group.options()).block);
+      all.push_back({parameter, &values(group.options()), &state, block});
     }
   }
   return all;
@@ -300,6 +285,8 @@ void AdaHessian::add_products(const Pass& pass, const std::vector<Tensor>& gradi
   const int64_t probes =
       t == 1 ? std::max(schedule_.probes, schedule_.warm_samples) : schedule_.probes;
   const bool first_micro_batch = products_.empty();
+  bool signed_mean = false;  // such means need z again
+  for (const auto& group : param_groups_) signed_mean |= values(group.options()).signed_mean;
   for (int64_t s = 0; s < probes; ++s) {
     std::vector<Tensor> z;
     for (size_t i = 0; i < parameters.size(); ++i) {
@@ -309,7 +296,7 @@ void AdaHessian::add_products(const Pass& pass, const std::vector<Tensor>& gradi
     const at::NoGradGuard no_graph;
     if (first_micro_batch) {
       products_.push_back(std::move(h));
-      probes_.push_back(std::move(z));
+      if (signed_mean) probes_.push_back(std::move(z));
       continue;
     }
     auto& sums = products_[static_cast<size_t>(s)];
@@ -510,11 +497,7 @@ void AdaHessian::set_loss_scale(double scale) {
 }
 
 void AdaHessian::set_momentum(double momentum) {
-  for (auto& group : param_groups_) {
-    auto& options = static_cast<Options&>(group.options()).values;
-    options.beta1 = momentum;
-    checked(options);
-  }
+  change_options([&](AdaHessianOptions& options) { options.beta1 = momentum; });
 }
 
 }  // namespace ritz::optim

@@ -16,7 +16,7 @@
 //     #include "ritz/optim/adahessian.h"
 //     #include <torch/nn.h>
 //     int main() {
-//       torch::nn::Linear net(3, 1);
+//       torch::nn::Linear net(torch::nn::LinearOptions(3, 1).bias(false));
 //       ritz::optim::AdaHessian optimizer(net->parameters(), {.lr = 0.5});
 //       const auto x = torch::eye(3), y = torch::ones({3, 1});
 //       double loss = 1;
@@ -30,7 +30,7 @@
 //       return loss < 1e-3 ? 0 : 1;
 //     }
 #include "ritz/dist/process_group.h"
-#include "ritz/optim/optimizer.h"
+#include "ritz/optim/typed.h"
 
 namespace ritz::optim {
 
@@ -83,7 +83,7 @@ struct HessianSchedule {
 /// alone.
 /// Ranks: h (block means of z h where signed) is averaged over `group` before sizes are taken, so
 /// that P ranks with batch b are one with batch P b; the reference averages nothing.
-class AdaHessian : public Optimizer {
+class AdaHessian : public Typed<AdaHessianOptions> {
  public:
   explicit AdaHessian(std::vector<Tensor> parameters, AdaHessianOptions options = {},
                       HessianSchedule schedule = {}, dist::ProcessGroup* group = nullptr);

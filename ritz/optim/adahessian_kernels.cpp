@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ritz/base/detail/clones.h"
 #include "ritz/base/parallel.h"
-#include "ritz/optim/detail/clones.h"
 
 namespace ritz::optim::detail {
 

@@ -8,8 +8,8 @@
 #include <limits>
 #include <vector>
 
+#include "ritz/base/detail/clones.h"
 #include "ritz/base/parallel.h"
-#include "ritz/optim/detail/clones.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -10,14 +10,7 @@ namespace ritz::optim {
 
 namespace {
 
-using Groups = std::vector<torch::optim::OptimizerParamGroup>;
-
-void check_rate(std::string_view name, double value) {
-  check_in(name, value, 0, 1);
-  if (value == 1) throw InvalidArgument(name, "a value below 1", "1");
-}
-
-SgdOptions checked(const SgdOptions& options) {
+void check(const SgdOptions& options) {
   check_non_negative("lr", options.lr);
   check_rate("momentum", options.momentum);
   check_in("dampening", options.dampening, 0, 1);
@@ -27,37 +20,32 @@ SgdOptions checked(const SgdOptions& options) {
                           "momentum " + number_text(options.momentum) + ", dampening " +
                               number_text(options.dampening));
   }
-  return options;
 }
 
-AdamOptions checked(const AdamOptions& options) {
+void check(const AdamOptions& options) {
   check_non_negative("lr", options.lr);
   check_rate("beta1", options.beta1);
   check_rate("beta2", options.beta2);
   check_non_negative("eps", options.eps);
   check_non_negative("weight_decay", options.weight_decay);
-  return options;
 }
 
-AdagradOptions checked(const AdagradOptions& options) {
+void check(const AdagradOptions& options) {
   check_non_negative("lr", options.lr);
   check_non_negative("lr_decay", options.lr_decay);
   check_non_negative("initial", options.initial);
   check_non_negative("eps", options.eps);
   check_non_negative("weight_decay", options.weight_decay);
-  return options;
 }
 
 }  // namespace
 
 Sgd::Sgd(std::vector<Tensor> parameters, SgdOptions options)
-    : Sgd(Groups{{std::move(parameters)}}, options) {}
-Sgd::Sgd(const Groups& groups, SgdOptions options) : StatefulOptimizer(groups, checked(options)) {
-  for (auto& group : param_groups_) checked(values(group.options()));
-}
+    : Sgd(ParameterGroups{{std::move(parameters)}}, options) {}
+Sgd::Sgd(const ParameterGroups& groups, SgdOptions options)
+    : StatefulOptimizer(groups, options, check) {}
 
 void Sgd::set_momentum(double momentum) {
-  check_rate("momentum", momentum);
   change_options([&](SgdOptions& options) { options.momentum = momentum; });
 }
 
@@ -82,14 +70,11 @@ void Sgd::update(const Tensor& w, const Tensor& g, std::vector<Tensor>& slots, c
 }
 
 Adam::Adam(std::vector<Tensor> parameters, AdamOptions options)
-    : Adam(Groups{{std::move(parameters)}}, options) {}
-Adam::Adam(const Groups& groups, AdamOptions options)
-    : StatefulOptimizer(groups, checked(options)) {
-  for (auto& group : param_groups_) checked(values(group.options()));
-}
+    : Adam(ParameterGroups{{std::move(parameters)}}, options) {}
+Adam::Adam(const ParameterGroups& groups, AdamOptions options)
+    : StatefulOptimizer(groups, options, check) {}
 
 void Adam::set_momentum(double momentum) {
-  check_rate("momentum", momentum);
   change_options([&](AdamOptions& options) { options.beta1 = momentum; });
 }
 
@@ -117,11 +102,9 @@ void Adam::update(const Tensor& w, const Tensor& g, std::vector<Tensor>& slots,
 }
 
 Adagrad::Adagrad(std::vector<Tensor> parameters, AdagradOptions options)
-    : Adagrad(Groups{{std::move(parameters)}}, options) {}
-Adagrad::Adagrad(const Groups& groups, AdagradOptions options)
-    : StatefulOptimizer(groups, checked(options)) {
-  for (auto& group : param_groups_) checked(values(group.options()));
-}
+    : Adagrad(ParameterGroups{{std::move(parameters)}}, options) {}
+Adagrad::Adagrad(const ParameterGroups& groups, AdagradOptions options)
+    : StatefulOptimizer(groups, options, check) {}
 
 void Adagrad::update(const Tensor& w, const Tensor& g, std::vector<Tensor>& slots,
                      const AdagradOptions& o, int64_t step) {

@@ -10,43 +10,31 @@ namespace ritz::optim {
 
 namespace {
 
-using Groups = std::vector<torch::optim::OptimizerParamGroup>;
-
-GgtOptions checked(const GgtOptions& options) {
+void check(const GgtOptions& options) {
   check_non_negative("lr", options.lr);
-  check_in("momentum", options.momentum, 0, 1);
-  if (options.momentum == 1) throw InvalidArgument("momentum", "a value below 1", "1");
+  check_rate("momentum", options.momentum);
   check_non_negative("weight_decay", options.weight_decay);
   check_at_least("m", options.m, 1);
   check_positive("eps", options.eps);
-  return options;
 }
 
 bool same_window(const GgtOptions& a, const GgtOptions& b) {
   return a.m == b.m && a.eps == b.eps && a.storage == b.storage && a.group == b.group;
 }
 
-const GgtOptions& values(const torch::optim::OptimizerOptions& options) {
-  return static_cast<const GroupOptions<GgtOptions>&>(options).values;
-}
-
 }  // namespace
 
 Ggt::Ggt(std::vector<Tensor> parameters, GgtOptions options)
-    : Ggt(Groups{{std::move(parameters)}}, std::move(options)) {}
+    : Ggt(ParameterGroups{{std::move(parameters)}}, std::move(options)) {}
 
-Ggt::Ggt(const Groups& groups, GgtOptions options)
-    : WindowOptimizer(Groups{}, std::make_unique<GroupOptions<GgtOptions>>(checked(options))),
-      eps_(options.eps) {
-  for (const auto& given : groups) add_param_group(given);
-  for (size_t k = 0; k < groups.size(); ++k) {
-    if (!groups[k].has_options()) continue;
-    if (!same_window(checked(values(groups[k].options())), options)) {
+Ggt::Ggt(const ParameterGroups& groups, GgtOptions options)
+    : Typed(groups, options, check), eps_(options.eps) {
+  for (size_t k = 0; k < param_groups_.size(); ++k) {
+    if (!same_window(values(param_groups_[k].options()), options)) {
       throw InvalidArgument(
           "groups", "the window's options (m, eps, storage) of the optimiser in every group",
           "others in group " + std::to_string(k));
     }
-    param_groups_[k].set_options(groups[k].options().clone());
   }
   start({.m = options.m,
          .storage = options.storage,
@@ -56,11 +44,7 @@ Ggt::Ggt(const Groups& groups, GgtOptions options)
 }
 
 void Ggt::set_momentum(double momentum) {
-  for (auto& group : param_groups_) {
-    auto& values = static_cast<GroupOptions<GgtOptions>&>(group.options()).values;
-    values.momentum = momentum;
-    checked(values);
-  }
+  change_options([&](GgtOptions& options) { options.momentum = momentum; });
 }
 
 WindowOptimizer::Rates Ggt::rates(const GroupBase& options) const {

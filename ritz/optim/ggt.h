@@ -26,7 +26,7 @@ struct GgtOptions {
 };
 
 ///     ritz::optim::Ggt optimizer(model->parameters(), {.lr = 1e-2, .m = 50});
-class Ggt : public WindowOptimizer {
+class Ggt : public Typed<GgtOptions, WindowOptimizer> {
  public:
   explicit Ggt(std::vector<Tensor> parameters, GgtOptions options = {});
   explicit Ggt(const std::vector<torch::optim::OptimizerParamGroup>& groups,

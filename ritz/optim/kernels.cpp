@@ -5,7 +5,7 @@
 #include <array>
 #include <vector>
 
-#include "ritz/optim/detail/clones.h"
+#include "ritz/base/detail/clones.h"
 
 namespace ritz::optim::detail {
 

@@ -4,6 +4,7 @@
 
 #include "ritz/base/check_tensor.h"
 #include "ritz/optim/detail/product.h"
+#include "ritz/optim/typed.h"
 
 namespace ritz::optim {
 
@@ -20,8 +21,7 @@ KroneckerOptions shared(const KfacOptions& o) {
 KfacOptions checked(const KfacOptions& o) {
   check_at_least("factor_every", o.factor_every, 1);
   check_positive("damping", o.damping);
-  check_in("decay", o.decay, 0, 1);
-  if (o.decay == 1) throw InvalidArgument("decay", "a value below 1", "1");
+  check_rate("decay", o.decay);
   return o;
 }
 

@@ -10,22 +10,17 @@ namespace ritz::optim {
 
 namespace {
 
-using Groups = std::vector<torch::optim::OptimizerParamGroup>;
-
 constexpr double kLargestNorm = 10;  // phi of the clamped form (code)
 // Up to so many bytes of r are kept between the passes over a tensor: with the weights they are
 // then found in the last cache. Beyond it, making r again reads no more than r itself would.
 constexpr int64_t kRoom = 16 << 20;
 
-LambOptions checked(const LambOptions& options) {
+void check(const LambOptions& options) {
   check_non_negative("lr", options.lr);
-  for (const auto& [name, value] : {std::pair{"beta1", options.beta1}, {"beta2", options.beta2}}) {
-    check_in(name, value, 0, 1);
-    if (value == 1) throw InvalidArgument(name, "a value below 1", "1");
-  }
+  check_rate("beta1", options.beta1);
+  check_rate("beta2", options.beta2);
   check_non_negative("eps", options.eps);
   check_non_negative("weight_decay", options.weight_decay);
-  return options;
 }
 
 /// phi(|w|) / |r|, 1 where either norm is 0.
@@ -39,17 +34,12 @@ double trust_ratio(const detail::LambNorms& norms, LambForm form) {
 }  // namespace
 
 Lamb::Lamb(std::vector<Tensor> parameters, LambOptions options)
-    : Lamb(Groups{{std::move(parameters)}}, options) {}
-Lamb::Lamb(const Groups& groups, LambOptions options)
-    : StatefulOptimizer(groups, checked(options)) {
-  for (auto& group : param_groups_) checked(values(group.options()));
-}
+    : Lamb(ParameterGroups{{std::move(parameters)}}, options) {}
+Lamb::Lamb(const ParameterGroups& groups, LambOptions options)
+    : StatefulOptimizer(groups, options, check) {}
 
 void Lamb::set_momentum(double momentum) {
-  change_options([&](LambOptions& options) {
-    options.beta1 = momentum;
-    checked(options);
-  });
+  change_options([&](LambOptions& options) { options.beta1 = momentum; });
 }
 
 Tensor Lamb::room_for(const Tensor& like) {

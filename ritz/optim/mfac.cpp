@@ -8,25 +8,17 @@ namespace ritz::optim {
 
 namespace {
 
-using Groups = std::vector<torch::optim::OptimizerParamGroup>;
-
-MfacOptions checked(const MfacOptions& options) {
+void check(const MfacOptions& options) {
   check_non_negative("lr", options.lr);
-  check_in("momentum", options.momentum, 0, 1);
-  if (options.momentum == 1) throw InvalidArgument("momentum", "a value below 1", "1");
+  check_rate("momentum", options.momentum);
   check_non_negative("weight_decay", options.weight_decay);
   check_at_least("m", options.m, 1);
   check_positive("damping", options.damping);
-  return options;
 }
 
 bool same_window(const MfacOptions& a, const MfacOptions& b) {
   return a.m == b.m && a.damping == b.damping && a.mode == b.mode && a.fill == b.fill &&
          a.sparse == b.sparse && a.storage == b.storage && a.group == b.group;
-}
-
-const MfacOptions& values(const torch::optim::OptimizerOptions& options) {
-  return static_cast<const GroupOptions<MfacOptions>&>(options).values;
 }
 
 }  // namespace
@@ -38,25 +30,21 @@ WindowFill parse_window_fill(const std::string& name) {
 }
 
 Mfac::Mfac(std::vector<Tensor> parameters, MfacOptions options)
-    : Mfac(Groups{{std::move(parameters)}}, std::move(options)) {}
+    : Mfac(ParameterGroups{{std::move(parameters)}}, std::move(options)) {}
 
-Mfac::Mfac(const Groups& groups, MfacOptions options)
-    : WindowOptimizer(Groups{}, std::make_unique<GroupOptions<MfacOptions>>(checked(options))),
+Mfac::Mfac(const ParameterGroups& groups, MfacOptions options)
+    : Typed(groups, options, check),
       damping_(options.damping),
       fill_(options.fill),
       mode_(options.mode),
       factor_(options.m, options.damping, options.mode) {
-  for (const auto& given : groups) add_param_group(given);
-  // libtorch merges a group's options with the defaults for its own optimisers alone.
-  for (size_t k = 0; k < groups.size(); ++k) {
-    if (!groups[k].has_options()) continue;
-    if (!same_window(checked(values(groups[k].options())), options)) {
+  for (size_t k = 0; k < param_groups_.size(); ++k) {
+    if (!same_window(values(param_groups_[k].options()), options)) {
       throw InvalidArgument("groups",
                             "the window's options (m, damping, mode, fill, sparse, "
                             "storage) of the optimiser in every group",
                             "others in group " + std::to_string(k));
     }
-    param_groups_[k].set_options(groups[k].options().clone());
   }
   start({.m = options.m,
          .storage = options.storage,
@@ -66,11 +54,7 @@ Mfac::Mfac(const Groups& groups, MfacOptions options)
 }
 
 void Mfac::set_momentum(double momentum) {
-  for (auto& group : param_groups_) {
-    auto& values = static_cast<GroupOptions<MfacOptions>&>(group.options()).values;
-    values.momentum = momentum;
-    checked(values);
-  }
+  change_options([&](MfacOptions& options) { options.momentum = momentum; });
 }
 
 WindowOptimizer::Rates Mfac::rates(const GroupBase& options) const {

@@ -43,7 +43,7 @@ struct MfacOptions {
 ///     ritz::optim::Mfac optimizer(model->parameters(), {.lr = 1e-3, .m = 256});
 ///     loss.backward();
 ///     optimizer.step();
-class Mfac : public WindowOptimizer {
+class Mfac : public Typed<MfacOptions, WindowOptimizer> {
  public:
   explicit Mfac(std::vector<Tensor> parameters, MfacOptions options = {});
   explicit Mfac(const std::vector<torch::optim::OptimizerParamGroup>& groups,

@@ -17,12 +17,24 @@
 //     #include "ritz/nn/models.h"
 //     #include "ritz/optim/first_order.h"
 //     #include "ritz/optim/mkor.h"
-//     auto network = ritz::nn::make_network("mlp:784-128-10");
-//     auto sgd = std::make_unique<ritz::optim::Sgd>(network.parameter_values(),
-//                                                   ritz::optim::SgdOptions{.lr = 0.1, .momentum =
-//                                                   0.9});
-//     ritz::optim::Mkor optimizer(network, std::move(sgd), {.f = 10});
-//     for (...) { optimizer.zero_grad(); loss(network.forward(x), y).backward(); optimizer.step();
+//     #include <torch/types.h>
+//     int main() {  // y is where x is largest
+//       const auto network = ritz::nn::make_network("mlp:8-32-8");
+//       ritz::optim::Mkor optimizer(
+//           network,
+//           std::make_unique<ritz::optim::Sgd>(network.parameter_values(),
+//                                              ritz::optim::SgdOptions{.lr = .1, .momentum = .9}),
+//           {.f = 10});
+//       const auto x = torch::eye(8), y = torch::arange(8);
+//       double loss = 0;
+//       for (int step = 0; step < 30; ++step) {
+//         optimizer.zero_grad();
+//         const auto l = torch::cross_entropy_loss(network.forward(x), y);
+//         l.backward();
+//         optimizer.step();
+//         loss = l.item<double>();
+//       }
+//       return loss < 0.1 ? 0 : 1;
 //     }
 #include "ritz/optim/kronecker/optimizer.h"
 #include "ritz/optim/mkor/inverse_factor.h"

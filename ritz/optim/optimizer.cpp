@@ -6,11 +6,17 @@
 #include <map>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/optim/typed.h"
 
 namespace ritz::optim {
 
 namespace {
 constexpr const char* kNames = "names";
+}
+
+void check_rate(std::string_view name, double value) {
+  check_in(name, value, 0, 1);
+  if (value == 1) throw InvalidArgument(name, "a value below 1", "1");
 }
 
 void assign_state(const std::vector<NamedTensor>& own, const std::vector<NamedTensor>& given) {

@@ -3,7 +3,7 @@
 // they differ in their update rule alone.
 #include <torch/types.h>
 
-#include "ritz/optim/optimizer.h"
+#include "ritz/optim/typed.h"
 
 namespace ritz::optim {
 
@@ -38,31 +38,11 @@ class SlotOptimizer : public Optimizer {
   std::vector<ParameterState> states_;  // over all groups, in order
 };
 
-/// The same with typed options, an aggregate with a member `lr`.
+/// The same with typed options.
 template <class Options>
-class StatefulOptimizer : public SlotOptimizer {
- public:
-  StatefulOptimizer(const std::vector<torch::optim::OptimizerParamGroup>& groups, Options defaults)
-      : SlotOptimizer(std::vector<torch::optim::OptimizerParamGroup>{},
-                      std::make_unique<GroupOptions<Options>>(defaults)) {
-    for (const auto& given : groups) add_param_group(given);
-    // libtorch merges a group's options with the defaults for its own optimisers alone.
-    for (size_t k = 0; k < groups.size(); ++k) {
-      if (groups[k].has_options()) param_groups_[k].set_options(groups[k].options().clone());
-    }
-  }
-
+class StatefulOptimizer : public Typed<Options, SlotOptimizer> {
  protected:
-  static const Options& values(const GroupBase& options) {
-    return static_cast<const GroupOptions<Options>&>(options).values;
-  }
-  /// Applies `change(Options&)` to every group.
-  template <class F>
-  void change_options(const F& change) {
-    for (auto& group : param_groups_) {
-      change(static_cast<GroupOptions<Options>&>(group.options()).values);
-    }
-  }
+  using Typed<Options, SlotOptimizer>::Typed;
 
   /// One parameter's update with its group's options.
   virtual void update(const Tensor& parameter, const Tensor& gradient, std::vector<Tensor>& slots,
@@ -70,8 +50,8 @@ class StatefulOptimizer : public SlotOptimizer {
 
  private:
   void update_parameter(const Tensor& parameter, const Tensor& gradient, std::vector<Tensor>& slots,
-                        const GroupBase& options, int64_t step) final {
-    update(parameter, gradient, slots, values(options), step);
+                        const torch::optim::OptimizerOptions& options, int64_t step) final {
+    update(parameter, gradient, slots, this->values(options), step);
   }
 };
 

@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "ritz/optim/gradient_window.h"
-#include "ritz/optim/optimizer.h"
+#include "ritz/optim/typed.h"
 
 namespace ritz::optim {
 

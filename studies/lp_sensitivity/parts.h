@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ritz/rows/lp_sensitivity.h"
+#include "studies/statistics.h"
 #include "studies/study.h"
 
 namespace ritz::studies::lp_sensitivity {
@@ -24,7 +25,6 @@ struct Rule {
 /// One draw of about m rows.
 rows::Sample draw(const Rule& rule, double m, uint64_t seed);
 
-double median(std::vector<double> values);
 /// Half the distance of the quartiles: how far draws scatter.
 double spread(std::vector<double> values);
 

@@ -15,12 +15,6 @@ rows::Sample draw(const Rule& rule, double m, uint64_t seed) {
                            seed);
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
-
 double spread(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t quarter = values.size() / 4;

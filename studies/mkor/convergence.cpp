@@ -187,15 +187,6 @@ void rank_one_errors(const Images& images, const StudyContext& context, StudyRes
        .figure = std::move(figure)});
 }
 
-std::vector<double> running_mean(const std::vector<double>& loss) {
-  std::vector<double> mean(loss.size(), std::numeric_limits<double>::quiet_NaN());
-  for (size_t t = 19; t < loss.size(); ++t) {
-    mean[t] = 0;
-    for (size_t k = t - 19; k <= t; ++k) mean[t] += loss[k] / 20;
-  }
-  return mean;
-}
-
 }  // namespace
 
 void convergence(const StudyContext& context, StudyResult& result) {
@@ -227,7 +218,7 @@ void convergence(const StudyContext& context, StudyResult& result) {
       }
     }
     const auto& first = found.chosen().first;
-    const auto mean = running_mean(first.loss);
+    const auto mean = running_mean(first.loss, 20);
     std::vector<double> steps;
     for (size_t t = 1; t <= mean.size(); ++t) steps.push_back(static_cast<double>(t));
     curves.columns[0].second = steps;

@@ -12,16 +12,6 @@ struct Runs {
   Outcome first;
 };
 
-std::vector<double> running_mean(const std::vector<double>& loss, size_t window) {
-  std::vector<double> mean;
-  double sum = 0;
-  for (size_t t = 0; t < loss.size(); ++t) {
-    sum += loss[t] - (t >= window ? loss[t - window] : 0);
-    mean.push_back(sum / static_cast<double>(std::min(t + 1, window)));
-  }
-  return mean;
-}
-
 }  // namespace
 
 void hybrid(const StudyContext& context, StudyResult& result) {

@@ -2,6 +2,7 @@
 // The parts of the MKOR study, one a letter of the specification, and the training that they share.
 #include "ritz/nn/network.h"
 #include "ritz/optim/trainer.h"
+#include "studies/statistics.h"
 #include "studies/study.h"
 
 namespace ritz::studies::mkor {
@@ -39,8 +40,6 @@ Outcome train(const Images& images, const Run& run, bool with_accuracy = false);
 
 /// The first step at which the mean of the last 20 losses is below `level`; steps + 1 if none is.
 double steps_to(const Outcome& outcome, double level);
-
-double median(std::vector<double> values);
 
 /// Adds NAME, NAME smallest and NAME largest to a claim's numbers.
 void add_spread(Claim& claim, const std::string& name, const std::vector<double>& values);

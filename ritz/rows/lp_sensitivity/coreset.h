@@ -3,12 +3,15 @@
 // |
 // <= eps for all x.
 //
-//   #include "ritz/rows/lp_sensitivity.h"
-//
-//   const auto kept = ritz::rows::coreset(A, {.p = 1, .size = {.rows = 1000}});   // A [n, d]
-//   // kept.indices [m], kept.weights [m]
-//   const auto check = ritz::rows::verify_embedding(A, kept.indices, kept.weights, {.p = 1});
-//   // check.distortion: attained by check.witness, so no smaller eps is true
+//     #include "ritz/base/random.h"
+//     #include "ritz/rows/lp_sensitivity.h"
+//     #include <torch/types.h>
+//     int main() {
+//       const auto A = ritz::RandomStream(1, 0).normal({20000, 5}, torch::kFloat64);
+//       const auto kept = ritz::rows::coreset(A, {.p = 1, .size = {.rows = 1000}});
+//       const auto check = ritz::rows::verify_embedding(A, kept.indices, kept.weights, {.p = 1});
+//       return check.distortion < 0.2 ? 0 : 1;  // attained by check.witness: no smaller eps is true
+//     }
 #include <cstdint>
 #include <functional>
 #include <vector>

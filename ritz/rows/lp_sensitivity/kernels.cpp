@@ -4,16 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-// One binary for all processors: GCC compiles each kernel for three instruction sets and the loader
-// picks. CMakeLists.txt adds -O3 -ffast-math, so that sums and powers become vector code (libmvec):
-// no number here may be NaN or infinite, and nobody here asks.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define RITZ_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#define RITZ_INDEPENDENT _Pragma("GCC ivdep")
-#else
-#define RITZ_CLONES
-#define RITZ_INDEPENDENT
-#endif
+#include "ritz/base/detail/clones.h"
+
+// CMakeLists.txt adds -O3 -ffast-math, so that sums and powers become vector code (libmvec): no
+// number here may be NaN or infinite, and nobody here asks.
 
 namespace ritz::rows::detail {
 namespace {

@@ -5,10 +5,17 @@
 // (reconstructed). It works in any order of the rows, sorted ones included, where the gap R =
 // s_1^2 / s_2^2 is large: R >= log^2 d, in random order R >= log d (Kacham & Woodruff 2024).
 //
+//     #include "ritz/base/random.h"
 //     #include "ritz/rows/top_vector.h"
-//     ritz::rows::OjaGrid grid({.stream = {.seed = 7}});
-//     for (const auto& batch : batches) grid.update(batch);
-//     const auto found = grid.result();  // found.rate: the learning rate whose vector it is
+//     #include <torch/types.h>
+//     int main() {  // rows of variance 1 but for the first column, whose variance is 100
+//       torch::Tensor rows = ritz::RandomStream(7, 0).normal({4000, 20}, torch::kFloat64);
+//       rows.select(1, 0).mul_(10);
+//       ritz::rows::OjaGrid grid;
+//       for (const auto& batch : rows.split(64)) grid.update(batch);
+//       const auto found = grid.result();  // found.rate: the learning rate whose vector it is
+//       return std::abs(found.vector[0].item<double>()) > 0.99 ? 0 : 1;
+//     }
 #include <vector>
 
 #include "ritz/dist/process_group.h"

@@ -5,36 +5,17 @@
 #include <numeric>
 #include <vector>
 
+#include "ritz/base/detail/clones.h"
+#include "ritz/base/detail/eight.h"
 #include "ritz/base/parallel.h"
 #include "ritz/rows/top_vector/detail/row_kernels.h"
-
-// One binary for all processors: GCC compiles each kernel for three instruction sets and the loader
-// picks.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define RITZ_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define RITZ_CLONES
-#endif
-#define RITZ_INLINE [[gnu::always_inline]] inline
 
 namespace ritz::rows::detail {
 namespace {
 
-// Eight numbers at once, lowered to whatever registers there are; rows begin at any multiple of
-// their own size.
-using Double8 = double __attribute__((vector_size(64)));
-template <class Scalar>
-struct Eight;
-template <>
-struct Eight<float> {
-  using Type = float __attribute__((vector_size(32), aligned(4), may_alias));
-};
-template <>
-struct Eight<double> {
-  using Type = double __attribute__((vector_size(64), aligned(8), may_alias));
-};
-// Macros, as no function may take or return a Double8: its calling convention differs between
-// instruction sets.
+using ritz::detail::Double8;
+using ritz::detail::Eight;
+// Macros, as no function may take or return a Double8.
 #define RITZ_LOAD8(Scalar, pointer) \
   __builtin_convertvector(*reinterpret_cast<const typename Eight<Scalar>::Type*>(pointer), Double8)
 #define RITZ_STORE8(pointer, value) *reinterpret_cast<Eight<double>::Type*>(pointer) = (value)

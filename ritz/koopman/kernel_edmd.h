@@ -40,6 +40,10 @@ struct KernelEdmd {
 KernelEdmd kernel_edmd(const Kernel& kernel, const Snapshots& snapshots,
                        const KernelEdmdOptions& options = {});
 
+/// Modes [k, d] of right eigenvectors [r, r] of K: least squares of x on all r eigenfunctions,
+/// V^{-1} T^* X.
+Tensor kernel_modes(const KernelEdmd& fit, const Tensor& right);
+
 /// Left and right eigenvectors of K, u^* K = lambda u^*, K v = lambda v, with
 ///
 ///     r^2 = u^* L u / (u^* u) - |lambda|^2

@@ -9,11 +9,13 @@
 #include "apps/ritz/commands/data_fashion_mnist.h"
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
+#include "apps/ritz/commands/data_make_dynamics.h"
 #include "apps/ritz/commands/data_make_gradients.h"
 #include "apps/ritz/commands/data_make_rows.h"
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
+#include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
@@ -28,9 +30,13 @@ using Commands =
                MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
+               MakeDuffing, MakeLorenz, MakeRossler, MakeCatMap, MakeTorusSkew, MakeDiscPair,
+               MakeIntervalPair, MakeSeasonalField,                                         //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, Study, Completion>;
+               DesignPoints, DesignFit,  //
+               KoopmanSpectrum,          //
+               Study, Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -40,7 +46,8 @@ inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
-    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"}};
+    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"},
+    {"koopman", "spectra, forecasts and models of dynamical systems, out of snapshots"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

@@ -15,6 +15,9 @@
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
+#include "apps/ritz/commands/koopman_forecast.h"
+#include "apps/ritz/commands/koopman_measure.h"
+#include "apps/ritz/commands/koopman_mixing.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
@@ -30,10 +33,11 @@ using Commands =
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                MakeDuffing, MakeLorenz, MakeRossler, MakeCatMap, MakeTorusSkew, MakeDiscPair,
-               MakeIntervalPair, MakeSeasonalField,                                         //
+               MakeIntervalPair, MakeSeasonalField,  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, Study, Completion>;
+               DesignPoints, DesignFit, KoopmanMeasure, KoopmanMixing, KoopmanForecast, Study,
+               Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -43,6 +47,7 @@ inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
+    {"koopman", "spectra of dynamical systems from snapshots, with error bars"},
     {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"}};
 
 template <typename C>

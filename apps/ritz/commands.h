@@ -18,6 +18,7 @@
 #include "apps/ritz/commands/koopman_forecast.h"
 #include "apps/ritz/commands/koopman_measure.h"
 #include "apps/ritz/commands/koopman_mixing.h"
+#include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
@@ -36,8 +37,9 @@ using Commands =
                MakeIntervalPair, MakeSeasonalField,  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, KoopmanMeasure, KoopmanMixing, KoopmanForecast, Study,
-               Completion>;
+               DesignPoints, DesignFit,                                          //
+               KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast,  //
+               Study, Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -47,8 +49,8 @@ inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
-    {"koopman", "spectra of dynamical systems from snapshots, with error bars"},
-    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"}};
+    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"},
+    {"koopman", "spectra, forecasts and models of dynamical systems, out of snapshots"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/ritz/commands/koopman_data.h"
+#include "apps/ritz/commands/koopman_json.h"
 #include "ritz/base/check.h"
 #include "ritz/io/array_file.h"
 #include "ritz/io/plot.h"
@@ -139,6 +140,7 @@ void KoopmanForecast::run(Run& run) const {
     out.index_copy_(2, series.features.to(told.device()), told);
   }
   if (series.single) out = out[0];
+  run.json()["tower"] = tower_json(koopman::tower_of(koopman::Task::forecast, {}));
   run.json()["horizon"] = horizon;
   run.json()["shape"] = out.sizes().vec();
   run.text() << "forecast            " << out.sizes() << '\n';

@@ -26,8 +26,6 @@ struct KoopmanForecast {
   std::string method = "verified", plot;
   int64_t horizon = 1, season = 0, delays = 6, order = 0;
 
-  KoopmanForecast() { data.dictionary = ""; }
-
   void declare(Options& options) {
     data.declare_snapshots(options);
     options.option("--method", method, "METHOD", "how")

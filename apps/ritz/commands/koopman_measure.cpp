@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "apps/ritz/commands/koopman_json.h"
 #include "apps/ritz/commands/koopman_observable.h"
 #include "ritz/base/check.h"
 #include "ritz/io/array_file.h"
@@ -130,6 +131,7 @@ void KoopmanMeasure::run(Run& run) const {
   Json list = Json::array();
   for (const auto& [angle, mass] : found) list.push_back({{"theta", angle}, {"mass", mass}});
   run.json()["atoms"] = list;
+  run.json()["tower"] = tower_json(koopman::tower_of(koopman::Task::spectral_measure, {}));
   if (!run.common.out.empty()) {
     io::write_arrays(run.common.out,
                      {io::to_array("theta", theta), io::to_array("density", density)},

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/ritz/commands/koopman_json.h"
 #include "apps/ritz/commands/koopman_observable.h"
 #include "ritz/io/array_file.h"
 #include "ritz/io/plot.h"
@@ -58,6 +59,7 @@ void KoopmanMixing::run(Run& run) const {
   run.table({"n", "L", "average", "noise floor"}, rows);
   run.json()["average"] = list;
   run.json()["noise_floor"] = *std::max_element(found.noise_floor.begin(), found.noise_floor.end());
+  run.json()["tower"] = tower_json(koopman::tower_of(koopman::Task::mixing, {}));
   run.value("norm_squared", found.norm * found.norm, "||g||^2");
   run.value("snapshots", states.pairs(), "M");
   run.value("rank", found.rank, "of the dictionary's functions on them");

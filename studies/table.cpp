@@ -1,6 +1,7 @@
 #include "studies/adahessian.h"
 #include "studies/batch_scaling.h"
 #include "studies/dpp_least_squares.h"
+#include "studies/koopman_limits.h"
 #include "studies/lp_sensitivity.h"
 #include "studies/mfac.h"
 #include "studies/mkor.h"
@@ -119,6 +120,20 @@ const std::vector<Study>& all_studies() {
        .source = "M. Mozaffari, S. Li, Z. Zhang, M. Mehri Dehnavi: MKOR: Momentum-Enabled "
                  "Kronecker-Factor-Based Optimizer Using Rank-1 Updates, NeurIPS 2023",
        .run = study_mkor},
+      {.slug = "koopman-limits",
+       .title = "Koopman spectra that can be trusted",
+       .summary =
+           "Eigenvalues of EDMD are mostly spurious, and more data does not help; residuals give "
+           "each an error bar, and for measure-preserving systems a spectrum with a certificate. "
+           "No "
+           "algorithm of one limit can do it for all systems. Here: the certified spectrum of "
+           "Duffing's oscillator beside EDMD, spectral measures of the cat map, point and "
+           "continuous "
+           "spectrum, two maps that no sample tells apart, and forecasts by verified modes of a "
+           "seasonal field and of measured series.",
+       .source = "M. J. Colbrook, I. Mezic, A. Stepanenko: Limits and Powers of Koopman Learning, "
+                 "arXiv 2407.06312, 2024",
+       .run = study_koopman_limits},
   };
   return studies;
 }

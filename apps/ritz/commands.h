@@ -15,6 +15,9 @@
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
+#include "apps/ritz/commands/koopman_forecast.h"
+#include "apps/ritz/commands/koopman_measure.h"
+#include "apps/ritz/commands/koopman_mixing.h"
 #include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
@@ -31,11 +34,11 @@ using Commands =
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                MakeDuffing, MakeLorenz, MakeRossler, MakeCatMap, MakeTorusSkew, MakeDiscPair,
-               MakeIntervalPair, MakeSeasonalField,                                         //
+               MakeIntervalPair, MakeSeasonalField,  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit,  //
-               KoopmanSpectrum,          //
+               DesignPoints, DesignFit,                                          //
+               KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast,  //
                Study, Completion>;
 
 /// Words that only group commands.

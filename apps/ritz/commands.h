@@ -14,6 +14,7 @@
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
+#include "apps/ritz/commands/koopman_model.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
@@ -30,7 +31,8 @@ using Commands =
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, Study, Completion>;
+               DesignPoints, DesignFit, KoopmanTrain, KoopmanEncode, KoopmanControl, Study,
+               Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -40,7 +42,8 @@ inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
-    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"}};
+    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"},
+    {"koopman", "spectra, forecasts and learned models of dynamical systems"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

@@ -17,6 +17,7 @@ void check(const Model& model, const Batch& batch, const LossOptions& o) {
         std::pair("prior", o.prior), std::pair("unitarity", o.unitarity)}) {
     check_non_negative(name, weight);
   }
+  check_positive("variance", o.variance);
   if (o.reconstruction == 0 && o.prediction == 0) {
     throw InvalidArgument("weights", "reconstruction or prediction > 0", "0 for both");
   }
@@ -158,7 +159,7 @@ class Objective {
   void divergences(const Latents& latents, const Tensor& predicted) {
     int64_t D = 1;
     for (const int64_t size : model_.options().sample) D *= size;
-    const double scale = 1 / static_cast<double>(D);
+    const double scale = 2 * o_.variance / static_cast<double>(D);
     const Tensor zero = at::zeros({1}, z_.options());
     add("latent", o_.beta,
         scale * gaussian_divergence(latents.mean.narrow(1, 1, T_),

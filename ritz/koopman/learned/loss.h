@@ -39,11 +39,12 @@ struct LossOptions {
   double reconstruction = 1;  // ||x_n - g(z_n)||^2 (the published code: 0.1)
   double prediction = 1;      // ||x_{n+h} - g(K^h z_n)||^2
   double alpha = 0;           // - alpha I
-  double beta = 1;       // ||z_{n+1} - K z_n||^2; variational: the KL divergence to the transition
-  double gamma = 0;      // - gamma S: entropy is rewarded (the published code punishes it)
-  double prior = 1;      // variational: KL to N(0, I)
-  double unitarity = 1;  // pfnn: ||K^T K - I||^2 / d
-  int64_t horizon = 1;   // H: predictions 1..H steps ahead, their errors averaged
+  double beta = 1;   // ||z_{n+1} - K z_n||^2; variational: the KL divergence to the transition
+  double gamma = 0;  // - gamma S: entropy is rewarded (the published code punishes it)
+  double prior = 1;  // variational: KL to N(0, I)
+  double variance = 0.005;  // variational: of a standardised number about its reconstruction
+  double unitarity = 1;     // pfnn: ||K^T K - I||^2 / d
+  int64_t horizon = 1;      // H: predictions 1..H steps ahead, their errors averaged
   Reduction reduction = Reduction::mean;
   Estimator estimator = Estimator::nce_paper;
   int64_t k = 3;       // neighbours (nce), lag n (gaussian)
@@ -76,17 +77,17 @@ const std::vector<std::string>& part_names();
 ///
 ///     L = w_r L_rec + w_p L_pred - alpha I + beta ||z_{n+1} - K z_n||^2 - gamma S
 ///
-/// Variational, z ~ N(mu(x), diag s(x)^2) drawn by reparametrisation:
+/// Variational, z ~ N(mu(x), diag s(x)^2) drawn by reparametrisation, v the likelihood's variance
+/// of each of a frame's D numbers:
 ///
-///     L = w_r L_rec + w_p L_pred - alpha I + beta KL(p(z_n|x_n) || N(K z_{n-1}, Sigma)) / D
-///         + w_0 KL(p(z_n|x_n) || N(0, I)) / D - gamma S
+///     L = w_r L_rec + w_p L_pred - alpha I - gamma S
+///         + 2 v / D (beta KL(p(z_n|x_n) || N(K z_{n-1}, Sigma)) + w_0 KL(p(z_n|x_n) || N(0, I)))
 ///
-/// with errors averaged over a frame's D numbers: D times its first line is the negative log
-/// likelihood under a variance of 1/2 a number. All frames of all windows go through the encoder in
-/// one call, all reconstructions and predictions through the decoder in one (networks of large
-/// activations: in pieces that fit the caches).
-/// `group`: the batch is one rank's share; S is of all ranks' latents, a ridge K of all ranks'
-/// windows.
+/// The errors are means over a frame's numbers, so that D / 2 v times L is the negative ELBO beside
+/// the rewards. All frames of all windows go through the encoder in one call, all reconstructions
+/// and predictions through the decoder in one (networks of large activations: in pieces that fit
+/// the caches). `group`: the batch is one rank's share; S is of all ranks' latents, a ridge K of
+/// all ranks' windows.
 Terms objective(Model& model, const Batch& batch, const LossOptions& options,
                 dist::ProcessGroup* group = nullptr);
 

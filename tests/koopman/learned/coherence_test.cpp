@@ -24,7 +24,7 @@ double value(const Tensor& t) {
   return t.item<double>();
 }
 double log_det(const Tensor& m) {
-  return value(at::linalg_slogdet(m).logabsdet);
+  return value(std::get<1>(at::linalg_slogdet(m)));
 }
 
 /// I(x; y) = (log det C_x + log det C_y - log det C_xy) / 2 of the joint Gaussian of z and K^n z +

@@ -9,6 +9,7 @@
 #include "apps/ritz/commands/data_fashion_mnist.h"
 #include "apps/ritz/commands/data_info.h"
 #include "apps/ritz/commands/data_make.h"
+#include "apps/ritz/commands/data_make_dynamics.h"
 #include "apps/ritz/commands/data_make_gradients.h"
 #include "apps/ritz/commands/data_make_rows.h"
 #include "apps/ritz/commands/data_make_streams.h"
@@ -29,6 +30,8 @@ using Commands =
                MakeBlockLeverage, MakeMomentBlocks, MakeParetoRows, MakeGaussianRows,
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
+               MakeDuffing, MakeLorenz, MakeRossler, MakeCatMap, MakeTorusSkew, MakeDiscPair,
+               MakeIntervalPair, MakeSeasonalField,                                         //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
                DesignPoints, DesignFit, KoopmanTrain, KoopmanEncode, KoopmanControl, Study,

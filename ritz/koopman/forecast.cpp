@@ -1,0 +1,203 @@
+#include "ritz/koopman/forecast.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "ritz/base/check.h"
+#include "ritz/base/check_tensor.h"
+
+namespace ritz::koopman {
+namespace {
+
+void check_history(const Tensor& history, int64_t horizon) {
+  check_dim("history", history, 3);
+  check_floating("history", history);
+  check_finite("history", history);
+  check_at_least("snapshots", history.size(1), 2);
+  check_at_least("horizon", horizon, 1);
+}
+
+// Windows of q states, oldest first: [N, T - q + 1, q d].
+Tensor windows(const Tensor& history, int64_t q) {
+  return history.unfold(1, q, 1).transpose(2, 3).flatten(2);
+}
+
+// Least squares with the columns' numerical rank found: dependent features are common.
+Tensor least_squares(const Tensor& A, const Tensor& B) {
+  const Tensor a = A.contiguous(), b = B.contiguous();
+  if (a.is_cpu())  // CUDA's solver knows full rank only
+    return std::get<0>(torch::linalg_lstsq(a, b, std::nullopt, "gelsd"));
+  return torch::linalg_pinv(a).mm(b);
+}
+
+// The optimal threshold of singular values of an m x n matrix in noise of unknown size: omega(beta)
+// times their median (Gavish & Donoho, with their cubic approximation of omega).
+int64_t threshold_rank(const Tensor& s, int64_t m, int64_t n) {
+  const double beta = static_cast<double>(std::min(m, n)) / static_cast<double>(std::max(m, n));
+  const double omega = ((0.56 * beta - 0.95) * beta + 1.82) * beta + 1.43;
+  const double least = omega * s.median().item<double>();
+  const double rounding = s[0].item<double>() * std::numeric_limits<double>::epsilon() *
+                          static_cast<double>(std::max(m, n));
+  return std::max<int64_t>(1, (s > std::max(least, rounding)).sum().item<int64_t>());
+}
+
+struct Autoregression {
+  Tensor coefficients;  // [d, p + 1]: the constant first, then lags 1..p
+  double aic = 0;
+};
+
+// `most` states are left out before the first equation, so that orders are compared on the same
+// ones.
+Autoregression fit(const Tensor& history, int64_t p, int64_t most) {
+  const int64_t T = history.size(1), d = history.size(2);
+  // [N, T - most, d, p + 1]
+  std::vector<Tensor> columns = {torch::ones_like(history.slice(1, most))};
+  for (int64_t k = 1; k <= p; ++k) columns.push_back(history.slice(1, most - k, T - k));
+  const Tensor A = torch::stack(columns, -1).permute({2, 0, 1, 3}).flatten(1, 2);
+  const Tensor b = history.slice(1, most).permute({2, 0, 1}).flatten(1, 2).unsqueeze(2);
+  const auto n = static_cast<double>(A.size(1));
+  // A constant column makes the lags dependent on the intercept: minimum norm there.
+  const Tensor x = A.is_cpu()
+                       ? std::get<0>(torch::linalg_lstsq(A.contiguous(), b, std::nullopt, "gelsd"))
+                       : torch::linalg_pinv(A).matmul(b);
+  const Tensor square = (b - A.matmul(x)).square().mean(1).squeeze(1);
+  const double tiny = std::numeric_limits<double>::min();
+  const double likelihood = square.clamp_min(tiny).log().sum().item<double>();
+  return {x.squeeze(2), n * likelihood + 2 * static_cast<double>(d * (p + 1))};
+}
+
+// psi K^h B for h = first..first + horizon - 1: [N, horizon, d].
+Tensor powers(Tensor psi, const Tensor& K, const Tensor& B, int64_t first, int64_t horizon) {
+  std::vector<Tensor> out;
+  for (int64_t h = 0; h < first; ++h) psi = psi.mm(K);
+  for (int64_t h = 0; h < horizon; ++h) {
+    if (h > 0) psi = psi.mm(K);
+    out.push_back(psi.mm(B));
+  }
+  return torch::stack(out, 1);
+}
+
+}  // namespace
+
+Tensor forecast_persistence(const Tensor& history, int64_t horizon) {
+  check_history(history, horizon);
+  return history.slice(1, history.size(1) - 1).repeat({1, horizon, 1});
+}
+
+Tensor seasonal_means(const Tensor& history, int64_t season) {
+  check_history(history, 1);
+  check_range("season", season, 1, history.size(1));
+  std::vector<Tensor> means;
+  for (int64_t phase = 0; phase < season; ++phase)
+    means.push_back(history.slice(1, phase, history.size(1), season).mean(1));
+  return torch::stack(means, 1);
+}
+
+Tensor seasonal_part(const Tensor& means, int64_t begin, int64_t count) {
+  const Tensor phase =
+      torch::remainder(torch::arange(begin, begin + count, torch::kInt64), means.size(1));
+  return means.index_select(1, phase.to(means.device()));
+}
+
+Tensor forecast_climatology(const Tensor& history, int64_t horizon, int64_t season) {
+  check_history(history, horizon);
+  return seasonal_part(seasonal_means(history, season), history.size(1), horizon);
+}
+
+Tensor forecast_autoregression(const Tensor& history, int64_t horizon,
+                               const AutoregressionOptions& options) {
+  check_history(history, horizon);
+  const Tensor x = history.to(torch::kFloat64);
+  const int64_t T = x.size(1);
+  Autoregression best;
+  if (options.order > 0) {
+    check_range("order", options.order, 1, T - 2);
+    best = fit(x, options.order, options.order);
+  } else {
+    check_at_least("order", options.order, 0);
+    std::vector<int64_t> orders = {1};
+    for (const int64_t p : {2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96})
+      if (p <= T / 5) orders.push_back(p);
+    const int64_t most = std::min(orders.back(), T - 2);
+    if (most < 1) throw InvalidArgument("snapshots", "at least 3", std::to_string(T));
+    best.aic = std::numeric_limits<double>::infinity();
+    int64_t order = 1;
+    for (const int64_t p : orders) {
+      const double aic = fit(x, p, most).aic;
+      if (aic < best.aic) {
+        best.aic = aic;
+        order = p;
+      }
+    }
+    best = fit(x, order, order);
+  }
+  const int64_t p = best.coefficients.size(1) - 1;
+  const Tensor path = torch::cat(
+      {x.slice(1, T - p), torch::zeros({x.size(0), horizon, x.size(2)}, x.options())}, 1);
+  for (int64_t h = 0; h < horizon; ++h) {
+    Tensor next = best.coefficients.select(1, 0).unsqueeze(0).expand({x.size(0), -1}).clone();
+    for (int64_t k = 1; k <= p; ++k)
+      next += best.coefficients.select(1, k) * path.select(1, p + h - k);
+    path.select(1, p + h).copy_(next);
+  }
+  return path.slice(1, p).to(history.scalar_type()).contiguous();
+}
+
+Tensor forecast_dmd(const Tensor& history, int64_t horizon, const DmdForecastOptions& options) {
+  check_history(history, horizon);
+  const int64_t q = options.delays, d = history.size(2), T = history.size(1);
+  check_range("delays", q, 1, T - 1);
+  const Tensor W = windows(history.to(torch::kFloat64), q);
+  const int64_t count = W.size(1);
+  const Tensor X = W.slice(1, 0, count - 1).flatten(0, 1).contiguous();
+  const Tensor Y = W.slice(1, 1).flatten(0, 1).contiguous();
+  const auto [U, s, Vh] = torch::linalg_svd(X, /*full_matrices=*/false);
+  const int64_t most = s.size(0);
+  check_range("rank", options.rank, 0, most);
+  if (s[0].item<double>() == 0)
+    return torch::zeros({history.size(0), horizon, d}, history.options());
+  const int64_t r = options.rank > 0 ? options.rank : threshold_rank(s, X.size(0), X.size(1));
+  // Coordinates c = x V_r; x A = c S^{-1} U^T Y.
+  const Tensor V = Vh.slice(0, 0, r).t();
+  const Tensor B = U.slice(1, 0, r).t().mm(Y) / s.slice(0, 0, r).unsqueeze(1);
+  const Tensor last = W.select(1, count - 1).mm(V);
+  return powers(last, B.mm(V), B.slice(1, (q - 1) * d), 0, horizon).to(history.scalar_type());
+}
+
+Tensor forecast_features(const Tensor& X, const Tensor& Y, const Tensor& states, const Tensor& last,
+                         int64_t horizon) {
+  check_dim("X", X, 2);
+  check_shape("Y", Y, X.sizes());
+  check_shape("states", states, {X.size(0), -1});
+  check_shape("last", last, {-1, X.size(1)});
+  check_at_least("horizon", horizon, 1);
+  const Tensor both = least_squares(X, torch::cat({Y, states.to(X.scalar_type())}, 1));
+  const int64_t n = X.size(1);
+  const Tensor out =
+      powers(last, both.slice(1, 0, n).contiguous(), both.slice(1, n).contiguous(), 1, horizon);
+  return states.is_complex() || !out.is_complex() ? out : torch::real(out).contiguous();
+}
+
+Tensor forecast_modes(const Tensor& eigenvalues, const Tensor& V, const Tensor& X,
+                      const Tensor& states, const Tensor& last, int64_t horizon) {
+  check_dim("eigenvalues", eigenvalues, 1);
+  check_shape("V", V, {X.size(1), eigenvalues.size(0)});
+  check_shape("states", states, {X.size(0), -1});
+  check_shape("last", last, {-1, X.size(1)});
+  check_at_least("horizon", horizon, 1);
+  const auto type = torch::kComplexDouble;
+  const Tensor modes = V.to(type), lambda = eigenvalues.to(type);
+  const Tensor Phi = least_squares(X.to(type).mm(modes), states.to(type));
+  const Tensor grown = torch::cumprod(lambda.unsqueeze(0).repeat({horizon, 1}), 0);  // [H, k]
+  const Tensor start = last.to(type).mm(modes);                                      // [N, k]
+  return torch::real((start.unsqueeze(1) * grown.unsqueeze(0)).matmul(Phi))
+      .contiguous()
+      .to(states.is_complex() ? torch::kFloat64 : states.scalar_type());
+}
+
+}  // namespace ritz::koopman

@@ -11,6 +11,7 @@
 #include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/data_make_dynamics.h"
 #include "apps/ritz/commands/data_make_gradients.h"
+#include "apps/ritz/commands/data_make_oscillators.h"
 #include "apps/ritz/commands/data_make_rows.h"
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
@@ -31,7 +32,7 @@ using Commands =
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                MakeDuffing, MakeLorenz, MakeRossler, MakeCatMap, MakeTorusSkew, MakeDiscPair,
-               MakeIntervalPair, MakeSeasonalField,                                         //
+               MakeIntervalPair, MakeSeasonalField, MakeTwoOscillators,  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
                DesignPoints, DesignFit, KoopmanTrain, KoopmanEncode, KoopmanControl, Study,

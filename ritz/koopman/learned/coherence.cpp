@@ -35,7 +35,9 @@ Tensor contrast(const Tensor& latents, const ContrastOptions& options) {
   const Tensor rows = prepared(latents, options.similarity).reshape({N, -1});
   const Tensor scores = rows.mm(rows.t()) / options.tau;  // [N, N]
   const Tensor distance = distances(T, latents);
-  const Tensor near = (distance > 0).logical_and(distance <= static_cast<double>(options.k));
+  const Tensor near = (distance > 0)
+                          .logical_and(distance <= static_cast<double>(options.k))
+                          .to(latents.scalar_type());
   const Tensor weights = near / near.sum(1, true);  // [T, T], rows sum to 1
   const Tensor positives =
       (scores.view({B, T, B, T}).diagonal(0, 0, 2) * weights.to(scores.scalar_type()).unsqueeze(2))

@@ -17,6 +17,7 @@
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
 #include "apps/ritz/commands/koopman_model.h"
+#include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
@@ -35,8 +36,9 @@ using Commands =
                MakeIntervalPair, MakeSeasonalField, MakeTwoOscillators,  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, KoopmanTrain, KoopmanEncode, KoopmanControl, Study,
-               Completion>;
+               DesignPoints, DesignFit,  //
+               KoopmanSpectrum, KoopmanTrain, KoopmanEncode, KoopmanControl,  //
+               Study, Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -47,7 +49,7 @@ inline constexpr Group kGroups[] = {
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
     {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"},
-    {"koopman", "spectra, forecasts and learned models of dynamical systems"}};
+    {"koopman", "spectra, forecasts and models of dynamical systems, out of snapshots"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

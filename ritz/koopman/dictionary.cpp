@@ -233,7 +233,8 @@ Lift make_lift(const DictionaryOptions& options, const Snapshots& train) {
     lift.spacing = options.spacing;
     lift.functions = linear_dictionary(d * lift.delays);
   } else if (options.name == "pod") {
-    lift.functions = pod_dictionary(train, options.size > 0 ? options.size : std::min(d, quarter));
+    lift.functions =
+        pod_dictionary(train, size_or(std::min(d, std::max<int64_t>(1, train.pairs() / 2))));
   } else if (options.name == "rbf") {
     const Tensor sample = options.centres.defined() ? options.centres : both_ends(train);
     check_shape("centres", sample, {-1, d});

@@ -59,7 +59,7 @@ struct DictionaryOptions {
   /// linear, polynomial, delay, pod, rbf, fourier or kernel:KIND
   std::string name = "linear";
   /// N; delays a feature for delay; 0: linear d, polynomial all monomials up to degree 2, delay 10,
-  /// pod all of the rank, rbf 100, fourier 25, kernel 100; pod, rbf and kernel at most M/4.
+  /// pod all of the rank up to M/2, fourier 25, rbf and kernel 100 or M/4.
   int64_t size = 0;
   double period = 6.283185307179586;  // of fourier
   double scale = 0;                   // of rbf and the kernels; 0: from the data

@@ -87,6 +87,7 @@ HoldoutResiduals holdout_residuals(const Dictionary& dictionary, const Tensor& k
   HoldoutResiduals result;
   result.residuals = ratio(sums[0].sum(0), sums[1].sum(0));
   result.upper = at::maximum(std::get<0>(replicas.sort(0))[rank], result.residuals);
+  if (B < 2) result.upper.fill_(std::numeric_limits<double>::infinity());  // no spread to be seen
   result.blocks = B;
   return result;
 }

@@ -15,7 +15,8 @@ struct HoldoutOptions {
 struct HoldoutResiduals {
   Tensor residuals;  // float64 [k]: ||sqrt(W)(PY - z PX) v|| / ||sqrt(W) PX v||; infinite where the
                      // function vanishes on these data
-  Tensor upper;      // float64 [k]: the bootstrap's upper value at `level`, at least `residuals`
+  Tensor upper;      // float64 [k]: the bootstrap's upper value at `level`, at least `residuals`;
+                     // infinite where there is one block
   int64_t blocks = 0;  // what the bootstrap drew: whole trajectories, or stretches of them
 };
 

@@ -92,7 +92,7 @@ AdjointModes adjoint_modes(const Tensor& K, const Tensor& L) {
   const Tensor size = left.abs().square().sum(0);
   const Tensor quotient = at::real((left.conj() * image).sum(0)) / size;
   const Tensor residuals = (quotient - values.abs().square()).clamp_min(0).sqrt();
-  const Tensor order = std::get<1>(residuals.sort(/*stable=*/true));
+  const Tensor order = std::get<1>(residuals.sort(/*stable=*/true, 0, /*descending=*/false));
   const Tensor sorted = values.index_select(0, order);
   const Tensor partner = matching(sorted, right_values).to(K.device());
   return {sorted, left.index_select(1, order), right.index_select(1, partner),

@@ -409,10 +409,12 @@ GridPoints grid_points(const Grid& grid) {
   }
   const auto line = [&](double a, double n) {
     const Tensor steps = torch::arange(static_cast<int64_t>(n)).to(torch::kFloat64);
-    const double first = std::round(a / h);
-    // Integers times h: h k and -h k are each other's negative to the last bit.
-    if (std::abs(a / h - first) < 1e-9 * std::max(1., std::abs(first))) return (steps + first) * h;
-    return steps * h + a;
+    const double first = std::round(a / h), inverse = std::round(1 / h);
+    if (std::abs(a / h - first) > 1e-9 * std::max(1., std::abs(first))) return steps * h + a;
+    // Integers times h: h k and -h k are each other's negative to the last bit; 12 / 10 is 1.2,
+    // where 12 times 0.1 is not.
+    const Tensor whole = steps + first;
+    return std::abs(inverse * h - 1) < 1e-12 ? whole / inverse : whole * h;
   };
   const Tensor x = line(grid.x0, nx), y = line(grid.y0, ny);
   const Tensor re = x.repeat_interleave(y.size(0)), im = y.repeat({x.size(0)});

@@ -13,6 +13,13 @@ Limit pairs(const Evidence& evidence) {
 }
 
 Tower eigenpairs(const Evidence& evidence) {
+  if (evidence.adjoint) {
+    return {"eigenpairs",
+            {kPairs},
+            false,
+            "none: the residuals are those of the adjoint in the kernel's space, not of the "
+            "eigenfunctions"};
+  }
   return {"eigenpairs",
           {pairs(evidence)},
           evidence.held_out,

@@ -35,6 +35,7 @@ struct Evidence {
   bool measure_preserving = false;  // assumed by the caller ...
   bool defect_within = false;       // ... and the isometry defect does not contradict it
   bool held_out = false;            // data that nothing was fitted to bound the error of sampling
+  bool adjoint = false;             // the residuals are the adjoint's (kernel EDMD)
   bool modulus_known = false;       // a modulus of continuity of the map is known: M follows from N
 };
 

@@ -39,7 +39,7 @@ koopman::Snapshots load_snapshots(const KoopmanDataOptions& options, Run& run) {
 
 koopman::Lift load_lift(const KoopmanDataOptions& options, const koopman::Snapshots& train,
                         Run& run) {
-  koopman::DictionaryOptions how{.name = options.dictionary,
+  koopman::DictionaryOptions how{.name = options.dictionary.empty() ? "linear" : options.dictionary,
                                  .size = options.size,
                                  .period = options.period,
                                  .scale = options.kernel_scale,

@@ -14,7 +14,7 @@ namespace ritz::app {
 struct KoopmanDataOptions {
   std::vector<std::string> files;
   std::string weights, mask, centres;
-  std::string dictionary = "linear";
+  std::string dictionary;  // empty: linear, or what the method asks for
   double dt = 1, holdout = 0.25, period = 6.283185307179586, kernel_scale = 0;
   int64_t size = 0, spacing = 1, degree = 2;
   bool trajectories = false;
@@ -47,12 +47,13 @@ struct KoopmanDataOptions {
   void declare_dictionary(Options& options) {
     options.option("--dictionary", dictionary, "NAME",
                    "linear, polynomial, delay, pod, rbf, fourier, kernel:gaussian, "
-                   "kernel:laplacian, kernel:lorentzian, kernel:polynomial or kernel:linear");
+                   "kernel:laplacian, kernel:lorentzian, kernel:polynomial or kernel:linear "
+                   "[linear; for methods with a kernel kernel:gaussian]");
     options
         .option("--size", size, "N",
                 "functions (delay: delays a feature); 0: linear d, polynomial degree 2, delay 10, "
-                "pod all of the rank, rbf and kernel 100, fourier 25; pod, rbf and kernel then at "
-                "most a quarter of the pairs")
+                "pod all of the rank up to half the pairs, rbf and kernel 100 or a quarter of the "
+                "pairs, fourier 25")
         .at_least(0);
     options.option("--delay-spacing", spacing, "STEPS", "between the delays").at_least(1);
     options.option("--period", period, "P", "the domain of fourier's waves").above(0);
@@ -69,6 +70,7 @@ struct KoopmanDataOptions {
       throw UsageError("X", "one file, or two of pairs (more: --trajectories)",
                        std::to_string(files.size()) + " files");
     }
+    if (dictionary.empty()) return;
     static constexpr const char* kNames[] = {"linear",
                                              "polynomial",
                                              "delay",

@@ -1,4 +1,4 @@
-#include "ritz/koopman/adjoint_modes.h"
+#include "ritz/koopman/knee.h"
 
 #include <torch/types.h>
 
@@ -11,10 +11,6 @@
 
 namespace ritz::koopman {
 namespace {
-
-Tensor unit_columns(const Tensor& A) {
-  return A / A.norm(2, 0, true);
-}
 
 // Sum of absolute errors of the least-squares line through (begin, v[begin]) ... (end - 1, ..).
 double line_error(const std::vector<double>& v, size_t begin, size_t end) {
@@ -36,28 +32,6 @@ double line_error(const std::vector<double>& v, size_t begin, size_t end) {
 }
 
 }  // namespace
-
-AdjointModes adjoint_modes(const Tensor& K, const Tensor& L) {
-  check_dim("K", K, 2);
-  check_shape("K", K, {K.size(0), K.size(0)});
-  check_shape("L", L, {K.size(0), K.size(0)});
-  check_floating("K", K, true);
-  check_at_least("rank", K.size(0), 1);
-  check_finite("K", K);
-  check_finite("L", L);
-  const auto type = torch::kComplexDouble;
-  const bool complex = K.is_complex();
-  const Tensor adjoint = K.to(complex ? type : torch::kFloat64).mH().contiguous();
-  auto [values, left] = torch::linalg_eig(adjoint);
-  left = unit_columns(left);
-  const Tensor Lu = L.to(type).mm(left);
-  const Tensor square = torch::real((left.conj() * Lu).sum(0)) - values.abs().square();
-  // Rounding of the difference leaves it a little below zero where the pair is exact.
-  const auto [residuals, order] = square.clamp_min(0).sqrt().sort(/*stable=*/true, 0, false);
-  left = left.index_select(1, order);
-  const Tensor right = unit_columns(torch::linalg_inv(left.mH().contiguous()));
-  return {values.index_select(0, order).conj().resolve_conj(), residuals, right, left};
-}
 
 int64_t knee(const Tensor& values) {
   check_dim("values", values, 1);
@@ -84,7 +58,7 @@ int64_t kept_modes(const AdjointModes& modes) {
   // Partners have equal residuals but for rounding and stand side by side; where the last one kept
   // has its partner before it, the pair is whole.
   const auto value = [&](int64_t k) {
-    return std::complex<double>(modes.eigenvalues[k].item<c10::complex<double>>());
+    return std::complex<double>(modes.values[k].item<c10::complex<double>>());
   };
   const auto partners = [&](int64_t a, int64_t b) {
     return std::abs(value(a) - std::conj(value(b))) <= 1e-8 * std::abs(value(a));

@@ -1,5 +1,5 @@
-// The kernel residual for few snapshots, and the knee that says how many modes to keep.
-#include "ritz/koopman/adjoint_modes.h"
+// The knee of sorted residuals, and what the residuals of few snapshots are.
+#include "ritz/koopman/knee.h"
 
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -44,8 +44,7 @@ TEST(AdjointModes, ResidualIsTheKernelSpacesNorm) {
   for (int64_t j = 0; j < 13; ++j) {
     // f = sum_i a_i k_{x_i}; ||K^* f - conj(lambda) f||^2 by the Gram matrices of all sections.
     const Tensor u = modes.left.select(1, j), a = p.T.to(kComplexDouble).mv(u);
-    const auto mu =
-        std::conj(std::complex<double>(modes.eigenvalues[j].item<c10::complex<double>>()));
+    const auto mu = std::conj(std::complex<double>(modes.values[j].item<c10::complex<double>>()));
     const auto form = [&](const Tensor& A) { return torch::vdot(a, A.to(kComplexDouble).mv(a)); };
     const Tensor cross = form(p.A1.t()) * c10::complex<double>(std::conj(mu));
     const double square = torch::real(form(p.L1)).item<double>() -
@@ -54,34 +53,11 @@ TEST(AdjointModes, ResidualIsTheKernelSpacesNorm) {
     EXPECT_NEAR(modes.residuals[j].item<double>(),
                 std::sqrt(square / torch::real(form(p.G1)).item<double>()), 1e-9);
   }
-  EXPECT_LE(largest(p.K.to(kComplexDouble).mm(modes.right) - modes.right * modes.eigenvalues),
-            1e-11);
+  EXPECT_LE(largest(p.K.to(kComplexDouble).mm(modes.right) - modes.right * modes.values), 1e-11);
   EXPECT_LE(largest(modes.left.mH().mm(p.K.to(kComplexDouble)) -
-                    modes.eigenvalues.unsqueeze(1) * modes.left.mH()),
+                    modes.values.unsqueeze(1) * modes.left.mH()),
             1e-12);
   EXPECT_TRUE((modes.residuals.diff() >= 0).all().item<bool>());
-}
-
-TEST(AdjointModes, ExactPairsComeFirst) {
-  // Two features move by themselves, the images of the others leave what is seen.
-  const Tensor K = torch::diag(torch::tensor({.9, .8, .5, .4}, kFloat64));
-  const Tensor L = torch::diag(torch::tensor({.81 + 1e-4, .64, .7, .9}, kFloat64));
-  const auto modes = adjoint_modes(K, L);
-  const double exact[] = {0, .01, std::sqrt(.45), std::sqrt(.74)};
-  for (int64_t j = 0; j < 4; ++j) EXPECT_NEAR(modes.residuals[j].item<double>(), exact[j], 1e-8);
-  EXPECT_NEAR(torch::real(modes.eigenvalues[0]).item<double>(), .8, 1e-14);
-}
-
-TEST(AdjointModes, RealDataHasConjugatePairsAndComplexDataWorks) {
-  const auto p = linear(12, 30, 1);
-  const auto modes = adjoint_modes(p.K, p.L);
-  EXPECT_NEAR(torch::imag(modes.eigenvalues).sum().item<double>(), 0, 1e-12);
-  // A unitary change of basis leaves eigenvalues and residuals.
-  const Tensor Q = std::get<0>(torch::linalg_qr(
-      RandomStream(1, stream_id("tests/adjoint/basis")).normal({12, 12}, kComplexDouble)));
-  const auto turned = adjoint_modes(Q.mH().mm(p.K.to(kComplexDouble)).mm(Q),
-                                    Q.mH().mm(p.L.to(kComplexDouble)).mm(Q));
-  EXPECT_LT(largest(turned.residuals - modes.residuals), 1e-10);
 }
 
 TEST(Knee, FindsTheCornerOfTwoLinesExactly) {
@@ -97,8 +73,8 @@ TEST(Knee, FindsTheCornerOfTwoLinesExactly) {
 TEST(Knee, KeepsComplexPairsWhole) {
   AdjointModes modes;
   modes.residuals = torch::tensor({.01, .02, .03, .03, .5, .9}, kFloat64);
-  modes.eigenvalues = torch::complex(torch::tensor({1., .9, .5, .5, .2, .1}, kFloat64),
-                                     torch::tensor({0., 0., .4, -.4, 0., 0.}, kFloat64));
+  modes.values = torch::complex(torch::tensor({1., .9, .5, .5, .2, .1}, kFloat64),
+                                torch::tensor({0., 0., .4, -.4, 0., 0.}, kFloat64));
   const int64_t plain = knee(modes.residuals);
   EXPECT_EQ(kept_modes(modes), plain == 3 ? 4 : plain);
   // Split in the pair for certain: a corner between its two.
@@ -107,12 +83,9 @@ TEST(Knee, KeepsComplexPairsWhole) {
   EXPECT_EQ(kept_modes(modes), 4);
 }
 
-TEST(AdjointModes, RefusesWhatDoesNotFit) {
-  const Tensor I = torch::eye(3, kFloat64);
-  EXPECT_THROW(adjoint_modes(I, torch::eye(2, kFloat64)), InvalidArgument);
-  EXPECT_THROW(adjoint_modes(I.slice(0, 1), I), InvalidArgument);
-  EXPECT_THROW(adjoint_modes(I * std::nan(""), I), InvalidArgument);
+TEST(Knee, RefusesWhatDoesNotFit) {
   EXPECT_THROW(knee(torch::full({5}, std::nan(""), kFloat64)), InvalidArgument);
+  EXPECT_THROW(knee(torch::ones({2, 2}, kFloat64)), InvalidArgument);
 }
 
 }  // namespace

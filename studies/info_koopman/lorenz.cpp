@@ -48,7 +48,7 @@ Tensor linear_forecast(const Tensor& train, const Tensor& starts) {
 
 void lorenz(const StudyContext& context, StudyResult& result) {
   const bool quick = context.scale == Scale::quick;
-  const int64_t samples = quick ? 4000 : 20000, steps = quick ? 500 : 4000;
+  const int64_t samples = quick ? 4000 : 20000, steps = quick ? 400 : 2000;
   const uint64_t seeds = quick ? 1 : 3;
   const int64_t tests = quick ? 100 : 400;
   struct Method {

@@ -118,7 +118,7 @@ learned::TrainingData split(const learned::Trajectories& all, double share, int6
   const int64_t N = all.count(), L = all.length();
   if (N > 1) {
     const auto kept = std::clamp<int64_t>(
-        static_cast<int64_t>(std::llround(share * static_cast<double>(N))), 1, N - 1);
+        static_cast<int64_t>(std::ceil(share * static_cast<double>(N) - 1e-9)), 1, N - 1);
     return {all.part(0, N - kept), all.part(N - kept, kept)};
   }
   const auto kept = static_cast<int64_t>(std::llround(share * static_cast<double>(L)));

@@ -2,6 +2,7 @@
 #include "studies/batch_scaling.h"
 #include "studies/dpp_least_squares.h"
 #include "studies/info_koopman.h"
+#include "studies/koopman_limits.h"
 #include "studies/lp_sensitivity.h"
 #include "studies/mfac.h"
 #include "studies/mkor.h"
@@ -130,6 +131,20 @@ const std::vector<Study>& all_studies() {
        .source = "Cheng, Yuan, Yang, Zhang, Cheng, He, Sun: Information Shapes Koopman "
                  "Representation, ICLR 2026",
        .run = study_info_koopman},
+      {.slug = "koopman-limits",
+       .title = "Koopman spectra that can be trusted",
+       .summary =
+           "Eigenvalues of EDMD are mostly spurious, and more data does not help; residuals give "
+           "each an error bar, and for measure-preserving systems a spectrum with a certificate. "
+           "No "
+           "algorithm of one limit can do it for all systems. Here: the certified spectrum of "
+           "Duffing's oscillator beside EDMD, spectral measures of the cat map, point and "
+           "continuous "
+           "spectrum, two maps that no sample tells apart, and forecasts by verified modes of a "
+           "seasonal field and of measured series.",
+       .source = "M. J. Colbrook, I. Mezic, A. Stepanenko: Limits and Powers of Koopman Learning, "
+                 "arXiv 2407.06312, 2024",
+       .run = study_koopman_limits},
   };
   return studies;
 }

@@ -16,6 +16,9 @@
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
+#include "apps/ritz/commands/koopman_forecast.h"
+#include "apps/ritz/commands/koopman_measure.h"
+#include "apps/ritz/commands/koopman_mixing.h"
 #include "apps/ritz/commands/koopman_model.h"
 #include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
@@ -37,7 +40,8 @@ using Commands =
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
                DesignPoints, DesignFit,  //
-               KoopmanSpectrum, KoopmanTrain, KoopmanEncode, KoopmanControl,  //
+               KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast, KoopmanTrain,
+               KoopmanEncode, KoopmanControl,  //
                Study, Completion>;
 
 /// Words that only group commands.

@@ -22,16 +22,11 @@ void check_history(const Tensor& history, int64_t horizon) {
   check_at_least("horizon", horizon, 1);
 }
 
-// Windows of q states, oldest first: [N, T - q + 1, q d].
-Tensor windows(const Tensor& history, int64_t q) {
-  return history.unfold(1, q, 1).transpose(2, 3).flatten(2);
-}
-
 // Least squares with the columns' numerical rank found: dependent features are common.
 Tensor least_squares(const Tensor& A, const Tensor& B) {
   const Tensor a = A.contiguous(), b = B.contiguous();
   if (a.is_cpu())  // CUDA's solver knows full rank only
-    return std::get<0>(torch::linalg_lstsq(a, b, std::nullopt, "gelsd"));
+    return std::get<0>(torch::linalg_lstsq(a, b, std::nullopt, "gelsy"));
   return torch::linalg_pinv(a).mm(b);
 }
 
@@ -63,7 +58,7 @@ Autoregression fit(const Tensor& history, int64_t p, int64_t most) {
   const auto n = static_cast<double>(A.size(1));
   // A constant column makes the lags dependent on the intercept: minimum norm there.
   const Tensor x = A.is_cpu()
-                       ? std::get<0>(torch::linalg_lstsq(A.contiguous(), b, std::nullopt, "gelsd"))
+                       ? std::get<0>(torch::linalg_lstsq(A.contiguous(), b, std::nullopt, "gelsy"))
                        : torch::linalg_pinv(A).matmul(b);
   const Tensor square = (b - A.matmul(x)).square().mean(1).squeeze(1);
   const double tiny = std::numeric_limits<double>::min();
@@ -83,6 +78,12 @@ Tensor powers(Tensor psi, const Tensor& K, const Tensor& B, int64_t first, int64
 }
 
 }  // namespace
+
+Tensor state_windows(const Tensor& history, int64_t q) {
+  check_dim("history", history, 3);
+  check_range("delays", q, 1, history.size(1));
+  return history.unfold(1, q, 1).transpose(2, 3).flatten(2);
+}
 
 Tensor forecast_persistence(const Tensor& history, int64_t horizon) {
   check_history(history, horizon);
@@ -121,7 +122,7 @@ Tensor forecast_autoregression(const Tensor& history, int64_t horizon,
   } else {
     check_at_least("order", options.order, 0);
     std::vector<int64_t> orders = {1};
-    for (const int64_t p : {2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96})
+    for (const int64_t p : {2, 3, 4, 6, 8, 12, 16, 24, 48, 96})
       if (p <= T / 5) orders.push_back(p);
     const int64_t most = std::min(orders.back(), T - 2);
     if (most < 1) throw InvalidArgument("snapshots", "at least 3", std::to_string(T));
@@ -152,7 +153,7 @@ Tensor forecast_dmd(const Tensor& history, int64_t horizon, const DmdForecastOpt
   check_history(history, horizon);
   const int64_t q = options.delays, d = history.size(2), T = history.size(1);
   check_range("delays", q, 1, T - 1);
-  const Tensor W = windows(history.to(torch::kFloat64), q);
+  const Tensor W = state_windows(history.to(torch::kFloat64), q);
   const int64_t count = W.size(1);
   const Tensor X = W.slice(1, 0, count - 1).flatten(0, 1).contiguous();
   const Tensor Y = W.slice(1, 1).flatten(0, 1).contiguous();
@@ -181,6 +182,19 @@ Tensor forecast_features(const Tensor& X, const Tensor& Y, const Tensor& states,
   const Tensor out =
       powers(last, both.slice(1, 0, n).contiguous(), both.slice(1, n).contiguous(), 1, horizon);
   return states.is_complex() || !out.is_complex() ? out : torch::real(out).contiguous();
+}
+
+Tensor forecast_edmd(const Lift& lift, const Snapshots& windows, int64_t d, int64_t horizon) {
+  check_range("columns", d, 1, windows.dimension());
+  const Snapshots s = lift.prepare(windows);
+  const Dictionary& psi = *lift.functions;
+  // The last window of a trajectory is the image of its last pair.
+  const int64_t M = s.pairs();
+  const Tensor next = torch::cat({s.trajectory.slice(0, 1), s.trajectory.slice(0, M - 1) + 1});
+  const Tensor ends = (next != s.trajectory).nonzero().squeeze(1).to(s.states.device());
+  const Tensor Y = psi(s.y());
+  const Tensor newest = s.x().slice(1, s.dimension() - d).to(torch::kFloat64);
+  return forecast_features(psi(s.x()), Y, newest, Y.index_select(0, ends), horizon);
 }
 
 Tensor forecast_modes(const Tensor& eigenvalues, const Tensor& V, const Tensor& X,

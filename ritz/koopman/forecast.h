@@ -14,9 +14,12 @@
 //     }
 #include <cstdint>
 
-#include "ritz/base/tensor.h"
+#include "ritz/koopman/dictionary.h"
 
 namespace ritz::koopman {
+
+/// Windows of q consecutive states, the oldest first: [N, T - q + 1, q d].
+Tensor state_windows(const Tensor& history, int64_t q);
 
 /// The last state again and again.
 Tensor forecast_persistence(const Tensor& history, int64_t horizon);
@@ -30,7 +33,7 @@ Tensor seasonal_part(const Tensor& means, int64_t begin, int64_t count);
 Tensor forecast_climatology(const Tensor& history, int64_t horizon, int64_t season);
 
 struct AutoregressionOptions {
-  int64_t order = 0;  // p; 0: the least AIC among 1, 2, 3, 4, 6, 8, 12, 16, 24, .. <= T / 5
+  int64_t order = 0;  // p; 0: the least AIC among 1, 2, 3, 4, 6, 8, 12, 16, 24, 48, 96 <= T / 5
 };
 /// x_t = c + sum_{k=1}^{p} a_k x_{t-k}, an own one for every column, by least squares.
 Tensor forecast_autoregression(const Tensor& history, int64_t horizon,
@@ -49,6 +52,9 @@ Tensor forecast_dmd(const Tensor& history, int64_t horizon, const DmdForecastOpt
 /// of the last states [N, n]: psi_last K^h B, K = X^+ Y and B = X^+ states by least squares.
 Tensor forecast_features(const Tensor& X, const Tensor& Y, const Tensor& states, const Tensor& last,
                          int64_t horizon);
+/// The same by a dictionary of windows: `windows` are the snapshots of state_windows, from which
+/// the newest `d` features are read off; the lift was made for them.
+Tensor forecast_edmd(const Lift& lift, const Snapshots& windows, int64_t d, int64_t horizon);
 
 /// By modes: Re((psi_last V lambda^h) Phi) with Phi by least squares of `states` [M, d] on X V;
 /// eigenvalues [k], right eigenvectors V [n, k].

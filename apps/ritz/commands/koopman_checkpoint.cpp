@@ -41,7 +41,9 @@ Residuals residuals(const CheckpointSpectrum& request, const learned::ModelSpect
     return koopman::holdout_residuals(*functions, kept, pairs, spectrum.eigenvalues, vectors,
                                       {.replicas = request.replicas, .seed = seed});
   };
-  Residuals result{.pairs = parts.train.pairs(), .pairs_holdout = parts.holdout.pairs()};
+  Residuals result;
+  result.pairs = parts.train.pairs();
+  result.pairs_holdout = parts.holdout.pairs();
   if (result.pairs > 0) result.fitted = on(parts.train).residuals;
   if (result.pairs_holdout > 0) {
     const auto found = on(parts.holdout);

@@ -24,6 +24,10 @@ struct KoopmanDataOptions {
     declare_dictionary(options);
   }
   void declare_data(Options& options) {
+    declare_snapshots(options);
+    declare_holdout(options);
+  }
+  void declare_snapshots(Options& options) {
     options
         .positional("X", files,
                     "snapshots [T, d], trajectories [N, T, d], or two files of pairs, X and Y "
@@ -37,6 +41,8 @@ struct KoopmanDataOptions {
     options.option("--mask", mask, "FILE",
                    "what to leave out (nonzero or NaN): features [d], states [T], or the data's "
                    "shape");
+  }
+  void declare_holdout(Options& options) {
     options
         .option("--holdout", holdout, "F",
                 "the last F of the pairs (of several trajectories the last whole ones) are kept "
@@ -48,7 +54,7 @@ struct KoopmanDataOptions {
     options.option("--dictionary", dictionary, "NAME",
                    "linear, polynomial, delay, pod, rbf, fourier, kernel:gaussian, "
                    "kernel:laplacian, kernel:lorentzian, kernel:polynomial or kernel:linear "
-                   "[linear; for methods with a kernel kernel:gaussian]");
+                   "[linear; with a kernel kernel:gaussian, forecast kernel:lorentzian]");
     options
         .option("--size", size, "N",
                 "functions (delay: delays a feature); 0: linear d, polynomial degree 2, delay 10, "

@@ -1,6 +1,7 @@
 #include "studies/adahessian.h"
 #include "studies/batch_scaling.h"
 #include "studies/dpp_least_squares.h"
+#include "studies/info_koopman.h"
 #include "studies/koopman_limits.h"
 #include "studies/lp_sensitivity.h"
 #include "studies/mfac.h"
@@ -120,6 +121,16 @@ const std::vector<Study>& all_studies() {
        .source = "M. Mozaffari, S. Li, Z. Zhang, M. Mehri Dehnavi: MKOR: Momentum-Enabled "
                  "Kronecker-Factor-Based Optimizer Using Rank-1 Updates, NeurIPS 2023",
        .run = study_mkor},
+      {.slug = "info-koopman",
+       .title = "Koopman latents shaped by information",
+       .summary =
+           "A Koopman autoencoder that is rewarded for what neighbouring latents tell about each "
+           "other keeps slow modes but may collapse onto few; the von Neumann entropy of the "
+           "latents' covariance keeps all of them. Here: the two terms in closed form, a field "
+           "whose weak oscillator gets lost and is kept, and Lorenz 63 beside the baselines.",
+       .source = "Cheng, Yuan, Yang, Zhang, Cheng, He, Sun: Information Shapes Koopman "
+                 "Representation, ICLR 2026",
+       .run = study_info_koopman},
       {.slug = "koopman-limits",
        .title = "Koopman spectra that can be trusted",
        .summary =

@@ -11,6 +11,7 @@
 #include "apps/ritz/commands/data_make.h"
 #include "apps/ritz/commands/data_make_dynamics.h"
 #include "apps/ritz/commands/data_make_gradients.h"
+#include "apps/ritz/commands/data_make_oscillators.h"
 #include "apps/ritz/commands/data_make_rows.h"
 #include "apps/ritz/commands/data_make_streams.h"
 #include "apps/ritz/commands/design.h"
@@ -18,6 +19,7 @@
 #include "apps/ritz/commands/koopman_forecast.h"
 #include "apps/ritz/commands/koopman_measure.h"
 #include "apps/ritz/commands/koopman_mixing.h"
+#include "apps/ritz/commands/koopman_model.h"
 #include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/spectrum.h"
@@ -34,11 +36,12 @@ using Commands =
                MakeLegendreRows, MakeRobustRegression, MakeDesignValues, MakeGradientRows,  //
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                MakeDuffing, MakeLorenz, MakeRossler, MakeCatMap, MakeTorusSkew, MakeDiscPair,
-               MakeIntervalPair, MakeSeasonalField,  //
+               MakeIntervalPair, MakeSeasonalField, MakeTwoOscillators,  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit,                                          //
-               KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast,  //
+               DesignPoints, DesignFit,  //
+               KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast, KoopmanTrain,
+               KoopmanEncode, KoopmanControl,  //
                Study, Completion>;
 
 /// Words that only group commands.

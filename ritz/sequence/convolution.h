@@ -1,0 +1,48 @@
+#pragma once
+// Convolution mode: long filters applied to long sequences.
+//
+//   y_t = sum_{s <= t} K_{t-s} u_s + D u_t           causal
+//       + sum_{s >= t} R_{s-t} u_s                   and, bidirectional, of the reversed sequence
+//
+// By FFTs of a size that holds both without wrapping around (the next 2^a 3^b 5^c above 2L-1). Rows
+// that end before L are zero from there on: then both directions are right for any lengths.
+//
+//     #include "ritz/sequence/convolution.h"
+//     #include <torch/types.h>
+//     int main() {
+//       const auto u = torch::arange(6.).view({1, 2, 3}), K = torch::tensor({{1., 0., 0.}, {0., 1., 0.}});
+//       const auto y = ritz::sequence::causal_convolution(u, K);
+//       return torch::allclose(y, torch::tensor({{{0., 1., 2.}, {0., 3., 4.}}})) ? 0 : 1;
+//     }
+#include <cstdint>
+
+#include "ritz/base/tensor.h"
+
+namespace ritz::sequence {
+
+/// u [B, H, L], K [H, Lk] with Lk >= 1 (taps beyond L are not used), D [H] or undefined; y [B, H,
+/// L]. float32 or float64, one dtype; differentiable in all of them.
+Tensor causal_convolution(const Tensor& u, const Tensor& K, const Tensor& D = {});
+
+/// The same plus R [H, Lk] on the reversed sequence, at the cost of the causal one: both filters
+/// are one, wrapped around.
+Tensor bidirectional_convolution(const Tensor& u, const Tensor& K, const Tensor& R,
+                                 const Tensor& D = {});
+
+/// For inference: the filters' spectra are kept. Sequences up to `L`; no gradient.
+class CachedConvolution {
+ public:
+  /// R may be undefined (causal), D too.
+  CachedConvolution(const Tensor& K, const Tensor& R, const Tensor& D, int64_t L);
+  /// u [B, H, l], l <= L.
+  Tensor operator()(const Tensor& u) const;
+
+ private:
+  Tensor spectrum_, D_;
+  int64_t length_ = 0, size_ = 0;
+};
+
+/// The least 2^a 3^b 5^c that is >= n.
+int64_t fast_fft_size(int64_t n);
+
+}  // namespace ritz::sequence

@@ -22,7 +22,6 @@ ConjugatePairs pair_conjugates(const Tensor& eigenvalues, double tolerance) {
   };
   std::sort(order.begin(), order.end(), before);
   Tensor weights = torch::empty({static_cast<int64_t>(order.size())}, torch::kFloat64);
-  size_t pairs = 0;
   for (size_t k = 0; k < order.size(); ++k) {
     const auto& upper = value[order[k]];
     const bool real = upper.imag() <= near;
@@ -33,9 +32,8 @@ ConjugatePairs pair_conjugates(const Tensor& eigenvalues, double tolerance) {
     });
     if (partner == lower.end()) break;
     lower.erase(partner);
-    ++pairs;
   }
-  if (!lower.empty() || static_cast<int64_t>(order.size() + pairs) != n)
+  if (2 * weights.numel() - (weights == 1).sum().item<int64_t>() != n || !lower.empty())
     throw InvalidArgument("eigenvalues", "those of a real matrix, in conjugate pairs",
                           "one without its conjugate");
   return {torch::tensor(order, torch::kInt64), weights};

@@ -38,8 +38,16 @@ Tensor rows_of(const Tensor& complex) {
   return torch::stack({torch::real(wide), torch::imag(wide)}).contiguous();
 }
 
+// Functions of autograd take no undefined tensors: an empty one stands for "none".
+Tensor or_empty(const Tensor& tensor, const TensorOptions& options) {
+  return tensor.defined() ? tensor.contiguous() : torch::empty({0}, options);
+}
 const int64_t* lengths_data(const Tensor& lengths) {
-  return lengths.defined() ? lengths.const_data_ptr<int64_t>() : nullptr;
+  return lengths.numel() > 0 ? lengths.const_data_ptr<int64_t>() : nullptr;
+}
+template <class Scalar>
+const Scalar* data_or_none(const Tensor& tensor) {
+  return tensor.numel() > 0 ? tensor.const_data_ptr<Scalar>() : nullptr;
 }
 
 struct Scan : torch::autograd::Function<Scan> {
@@ -60,13 +68,13 @@ struct Scan : torch::autograd::Function<Scan> {
   static Tensor forward(AutogradContext* context, const Tensor& a, const Tensor& v,
                         const Tensor& lengths, const Tensor& initial, bool reverse, int64_t chunk) {
     const Tensor rows = rows_of(a), in = v.contiguous();
-    const Tensor start = initial.defined() ? initial.contiguous() : initial;
+    const Tensor start = initial.contiguous();
     Tensor x = torch::empty(in.sizes(), in.options());
     by_type(in, [&](auto scalar) {
       using Scalar = decltype(scalar);
       auto p = problem<Scalar>(rows, x, lengths, reverse);
       p.v = in.const_data_ptr<Scalar>();
-      p.initial = start.defined() ? start.const_data_ptr<Scalar>() : nullptr;
+      p.initial = data_or_none<Scalar>(start);
       p.x = x.data_ptr<Scalar>();
       detail::scan_forward(p, chunk);
     });
@@ -82,16 +90,16 @@ struct Scan : torch::autograd::Function<Scan> {
     const Tensor &rows = saved[0], &x = saved[1], &lengths = saved[2], &start = saved[3];
     const Tensor g = gradients[0].contiguous();
     Tensor dv = torch::empty_like(x), d_rows = torch::empty_like(rows);
-    Tensor d_initial = start.defined() ? torch::empty_like(start) : Tensor();
+    Tensor d_initial = torch::empty_like(start);
     by_type(x, [&](auto scalar) {
       using Scalar = decltype(scalar);
       auto p = problem<Scalar>(rows, x, lengths, context->saved_data["reverse"].toBool());
       p.x = x.data_ptr<Scalar>();
-      p.initial = start.defined() ? start.const_data_ptr<Scalar>() : nullptr;
+      p.initial = data_or_none<Scalar>(start);
       auto* d = d_rows.data_ptr<double>();
       detail::scan_backward(p, context->saved_data["chunk"].toInt(), g.const_data_ptr<Scalar>(),
                             dv.data_ptr<Scalar>(), d, d + p.P,
-                            d_initial.defined() ? d_initial.data_ptr<Scalar>() : nullptr);
+                            d_initial.numel() > 0 ? d_initial.data_ptr<Scalar>() : nullptr);
     });
     const auto type = static_cast<c10::ScalarType>(context->saved_data["complex"].toInt());
     return {
@@ -202,8 +210,8 @@ Tensor diagonal_scan(const Tensor& a, const Tensor& v, const ScanOptions& option
     check_options("initial", options.initial, v.options());
   }
   if (!v.device().is_cpu()) return detail::scan_by_tensors(a, v, options);
-  const Tensor lengths = options.lengths.defined() ? options.lengths.contiguous() : Tensor();
-  return Scan::apply(a, v, lengths, options.initial, options.reverse, options.chunk);
+  return Scan::apply(a, v, or_empty(options.lengths, torch::kInt64),
+                     or_empty(options.initial, v.options()), options.reverse, options.chunk);
 }
 
 Tensor mimo_scan(const Tensor& u, const Tensor& a, const Tensor& Bbar, const Tensor& C,
@@ -250,7 +258,7 @@ Tensor siso_scan(const Tensor& u, const Tensor& a, const Tensor& Bbar, const Ten
     const auto wide = [](const Tensor& z) {
       return to_planar(z.to(torch::kComplexDouble)).contiguous();
     };
-    const Tensor lengths = options.lengths.defined() ? options.lengths.contiguous() : Tensor();
+    const Tensor lengths = or_empty(options.lengths, torch::kInt64);
     y = SisoScan::apply(u.contiguous(), wide(a), wide(Bbar), wide(C), lengths, options.reverse);
   } else {
     // All H N states as one system, each driven by its channel.

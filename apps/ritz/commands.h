@@ -15,6 +15,7 @@
 #include "apps/ritz/commands/design.h"
 #include "apps/ritz/commands/fisher.h"
 #include "apps/ritz/commands/prune.h"
+#include "apps/ritz/commands/sequence.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -30,7 +31,8 @@ using Commands =
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, Study, Completion>;
+               DesignPoints, DesignFit, SequenceInit, SequenceDiagonalise, SequenceTransfer, Study,
+               Completion>;
 
 /// Words that only group commands.
 struct Group {
@@ -40,7 +42,8 @@ inline constexpr Group kGroups[] = {
     {"data", "generate, convert or inspect data"},
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
-    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"}};
+    {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"},
+    {"sequence", "state-space models of long sequences: initialisations, training, prediction"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

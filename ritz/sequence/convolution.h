@@ -4,8 +4,15 @@
 //   y_t = sum_{s <= t} K_{t-s} u_s + D u_t           causal
 //       + sum_{s >= t} R_{s-t} u_s                   and, bidirectional, of the reversed sequence
 //
-// By FFTs of a size that holds both without wrapping around (the next 2^a 3^b 5^c above 2L-1). Rows
-// that end before L are zero from there on: then both directions are right for any lengths.
+// By FFTs of a size that holds both without wrapping around. On the CPU one channel after the other
+// goes through transforms of ritz's own (detail/fft_kernels.h): two sequences of a batch at a time,
+// as the parts of one complex row that stays in the second cache from its input to its output;
+// nothing but u and the filters is kept for backward. Elsewhere by libtorch's FFT.
+//
+// Where lengths differ, put zeros behind the shorter rows: then both directions are right.
+//
+// Cost a channel, with N the size, at least 2L - 1: (B + 1) transforms of 2.5 N log2 N flops
+// forward for B sequences (two share one of 5 N log2 N), 3 B / 2 + 2 of 5 N log2 N backward.
 //
 //     #include "ritz/sequence/convolution.h"
 //     #include <torch/types.h>
@@ -15,6 +22,7 @@
 //       return torch::allclose(y, torch::tensor({{{0., 1., 2.}, {0., 3., 4.}}}), 1e-5, 1e-6) ? 0 : 1;
 //     }
 #include <cstdint>
+#include <memory>
 
 #include "ritz/base/tensor.h"
 
@@ -29,7 +37,8 @@ Tensor causal_convolution(const Tensor& u, const Tensor& K, const Tensor& D = {}
 Tensor bidirectional_convolution(const Tensor& u, const Tensor& K, const Tensor& R,
                                  const Tensor& D = {});
 
-/// For inference: the filters' spectra are kept. Sequences up to `L`; no gradient.
+/// For inference: the filters' spectra are kept (2 N numbers a channel). Sequences up to `L`; no
+/// gradient. Copies share the spectra.
 class CachedConvolution {
  public:
   /// R may be undefined (causal), D too.
@@ -38,11 +47,15 @@ class CachedConvolution {
   Tensor operator()(const Tensor& u) const;
 
  private:
-  Tensor spectrum_, D_;
-  int64_t length_ = 0, size_ = 0;
+  struct Spectra;
+  std::shared_ptr<const Spectra> spectra_;
 };
 
+namespace detail {
+/// The same by libtorch's FFT, differentiable by autograd: the twin for tests and other devices.
+Tensor convolution_by_tensors(const Tensor& u, const Tensor& K, const Tensor& R, const Tensor& D);
 /// The least 2^a 3^b 5^c that is >= n.
 int64_t fast_fft_size(int64_t n);
+}  // namespace detail
 
 }  // namespace ritz::sequence

@@ -22,6 +22,7 @@
 #include "apps/ritz/commands/koopman_model.h"
 #include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
+#include "apps/ritz/commands/sequence.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -42,6 +43,7 @@ using Commands =
                DesignPoints, DesignFit,  //
                KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast, KoopmanTrain,
                KoopmanEncode, KoopmanControl,  //
+               SequenceInit, SequenceDiagonalise, SequenceTransfer,  //
                Study, Completion>;
 
 /// Words that only group commands.
@@ -53,7 +55,8 @@ inline constexpr Group kGroups[] = {
     {"data make", "data whose truth is known, for studies and trials"},
     {"design", "points for an expensive function, and its least-squares fit"},
     {"fisher", "the inverse of an empirical Fisher matrix, out of gradients"},
-    {"koopman", "spectra, forecasts and models of dynamical systems, out of snapshots"}};
+    {"koopman", "spectra, forecasts and models of dynamical systems, out of snapshots"},
+    {"sequence", "state-space models of long sequences: initialisations, training, prediction"}};
 
 template <typename C>
 constexpr bool kRunsWithoutTorch = requires {

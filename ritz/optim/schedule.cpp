@@ -24,8 +24,8 @@ std::optional<T> parse(std::string_view text) {
 
 [[noreturn]] void refuse(const std::string& text) {
   throw InvalidArgument("schedule",
-                        "constant, step:FACTOR@STEP,..., cosine or knee[:FACTOR] with factors > 0 "
-                        "and rising steps",
+                        "constant, step:FACTOR@STEP,..., cosine[:WARMUP] or knee[:FACTOR] with "
+                        "factors > 0, rising steps and fewer steps of warm-up than in all",
                         text);
 }
 
@@ -99,6 +99,11 @@ Schedule::Schedule(const std::string& text, int64_t total_steps) : total_steps_(
     kind_ = Kind::constant;
   } else if (all == "cosine") {
     kind_ = Kind::cosine;
+  } else if (all.starts_with("cosine:")) {
+    kind_ = Kind::cosine;
+    const auto warmup = parse<int64_t>(all.substr(7));
+    if (!warmup || *warmup < 0 || *warmup >= total_steps) refuse(text);
+    warmup_ = *warmup;
   } else if (all == "knee") {
     kind_ = Kind::knee;
   } else if (all.starts_with("knee:")) {
@@ -126,8 +131,10 @@ double Schedule::factor(int64_t step) const {
     case Kind::constant:
       return 1;
     case Kind::cosine: {
-      const double done = static_cast<double>(std::min(step, total_steps_ + 1) - 1);
-      return (1 + std::cos(std::numbers::pi * done / static_cast<double>(total_steps_))) / 2;
+      if (step <= warmup_) return static_cast<double>(step) / static_cast<double>(warmup_);
+      const double done = static_cast<double>(std::min(step, total_steps_ + 1) - 1 - warmup_);
+      const auto all = static_cast<double>(total_steps_ - warmup_);
+      return (1 + std::cos(std::numbers::pi * done / all)) / 2;
     }
     case Kind::knee:
       return reached_;

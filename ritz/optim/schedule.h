@@ -40,7 +40,8 @@ class KneeDetector {
 };
 
 /// `constant`; `step:FACTOR@STEP,FACTOR@STEP,...` (multiplied by FACTOR from that step on);
-/// `cosine` (from 1 down to 0 over all steps); `knee[:FACTOR]` (multiplied by FACTOR, 0.1 by
+/// `cosine` (from 1 down to 0 over all steps), `cosine:WARMUP` (so many steps up first, linearly
+/// from 1 / WARMUP, then down to 0 over the others); `knee[:FACTOR]` (multiplied by FACTOR, 0.1 by
 /// default, at each knee).
 class Schedule {
  public:
@@ -61,6 +62,7 @@ class Schedule {
   enum class Kind { constant, step, cosine, knee };
   Kind kind_ = Kind::constant;
   int64_t total_steps_ = 0;
+  int64_t warmup_ = 0;  // cosine
   std::vector<std::pair<double, int64_t>> steps_;  // (factor, first step)
   double knee_factor_ = 0.1;
   double reached_ = 1;  // knee: the product so far

@@ -33,9 +33,21 @@ TEST(Schedule, CosineGoesFromOneTowardsZeroThroughAHalf) {
   EXPECT_NEAR(schedule.factor(101), 0, 1e-15);
 }
 
+TEST(Schedule, CosineAfterWarmUpRisesLinearlyThenFallsOverTheRest) {
+  const Schedule schedule("cosine:20", 120), rest("cosine", 100);
+  for (int64_t step = 1; step <= 20; ++step) {
+    EXPECT_DOUBLE_EQ(schedule.factor(step), static_cast<double>(step) / 20);
+  }
+  for (int64_t step = 1; step <= 101; ++step) {
+    EXPECT_EQ(schedule.factor(20 + step), rest.factor(step));
+  }
+  EXPECT_EQ(Schedule("cosine:0", 9).factor(4), Schedule("cosine", 9).factor(4));
+}
+
 TEST(Schedule, MalformedTextIsRefusedWithTheGrammar) {
   for (const char* text : {"", "linear", "step:", "step:0.1", "step:0.1@0", "step:-1@4",
-                           "step:0.1@5,0.1@5", "step:0.1@5,", "knee:", "knee:x", "knee:inf"}) {
+                           "step:0.1@5,0.1@5", "step:0.1@5,", "knee:", "knee:x", "knee:inf",
+                           "cosine:", "cosine:-1", "cosine:10", "cosine:x"}) {
     EXPECT_THROW(Schedule(text, 10), ritz::InvalidArgument) << text;
   }
 }

@@ -1,182 +1,21 @@
 #include "apps/ritz/commands/train.h"
 
-#include <torch/types.h>
-
-#include <filesystem>
-#include <nlohmann/json.hpp>
-#include <ostream>
-
 #include "apps/ritz/commands/learning_task.h"
-#include "ritz/base/atomic_file.h"
-#include "ritz/base/check_tensor.h"
-#include "ritz/base/interrupt.h"
-#include "ritz/base/progress.h"
-#include "ritz/base/threads.h"
-#include "ritz/dist/process_group.h"
-#include "ritz/optim/batch_order.h"
-#include "ritz/optim/make_optimizer.h"
-#include "ritz/optim/schedule.h"
-#include "ritz/optim/trainer.h"
+#include "apps/ritz/commands/training_run.h"
 
 namespace ritz::app {
 
-namespace {
-
-namespace fs = std::filesystem;
-
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
-}
-
-/// Ranks that share a machine share its cores, unless the user or the launcher has said how.
-void share_cores(const dist::Ranks& ranks, Run& run) {
-  if (ranks.world_size == 1 || !ranks.one_machine || run.common.threads > 0) return;
-  if (std::getenv("OMP_NUM_THREADS") != nullptr) return;
-  set_threads(std::max(1, threads() / ranks.world_size));
-  run.threads = threads();
-}
-
-void refuse_old_run(const Run& run, bool resume) {
-  if (resume) return;
-  for (const char* name :
-       {"model.safetensors", "log.csv", "summary.json", "checkpoint.safetensors"}) {
-    const fs::path path = fs::path(run.common.out) / name;
-    if (!run.common.force && fs::exists(path)) {
-      throw UsageError("--out", "a folder without a run in it, --force or --resume", path.string());
-    }
-  }
-}
-
-/// A malformed schedule is the line's fault, not the data's.
-void check_schedule(const std::string& schedule, int64_t steps) {
-  try {
-    optim::Schedule(schedule, steps);
-  } catch (const InvalidArgument&) {
-    throw UsageError("--schedule", "constant, step:FACTOR@STEP,..., cosine or knee[:FACTOR]",
-                     schedule);
-  }
-}
-
-}  // namespace
-
 void Train::run(Run& run) const {
-  const dist::Ranks ranks = dist::discover_ranks();
-  if (ranks.rank != 0) run.be_silent();
-  share_cores(ranks, run);
-  LearningTask learning = load_learning_task(task, run, ranks.local_rank);
-  auto& data = learning.data;
-
-  const optim::Settings settings(optim::find_optimizer(optimizer), opt);
-  const double rate = lr.value_or(optim::default_rate(optim::find_optimizer(optimizer), settings));
-  dist::ProcessGroup group(
-      ranks, {.timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * rank_timeout))});
-  const auto method = optim::make_optimizer(
-      optimizer, {learning.network, rate, &group, run.common.seed, memory_limit.value_or(0)},
-      settings);
-  const auto pass_warnings = [&] {
-    for (const auto& [code, message] : method->take_warnings()) {
-      if (ranks.rank == 0) run.warn(code, message);  // they are the same on all
-    }
-  };
-  pass_warnings();
-
-  optim::TrainerOptions options{.batch = batch,
-                                .accumulate = accumulate,
-                                .lr = rate,
-                                .schedule = schedule,
-                                .seed = run.common.seed,
-                                .out = run.common.out,
-                                .checkpoint_every = checkpoint_every,
-                                .resume = resume,
-                                .memory_limit = memory_limit.value_or(0),
-                                .metadata = learning.metadata,
-                                .stop = interrupted};
-  const int64_t per_epoch = optim::BatchOrder({.samples = data.inputs.size(0),
-                                               .batch = batch,
-                                               .accumulate = accumulate,
-                                               .world_size = ranks.world_size})
-                                .steps_per_epoch();
-  options.steps = steps ? *steps : epochs.value_or(kDefaultEpochs) * per_epoch;
-  check_schedule(schedule, options.steps);
-  Progress progress(run.shows_progress());
-  options.on_step = [&](const optim::StepRecord& record) {
-    progress.update("training", record.step, options.steps);
-    pass_warnings();
-  };
-  options.identity = {{"model", learning.network.description},
-                      {"optimizer", optimizer},
-                      {"loss", task.loss},
-                      {"dtype", dtype_name(data.inputs.scalar_type())},
-                      {"data", task.data},
-                      {"checkpoint", task.checkpoint}};
-  for (const auto& [key, value] : settings.all()) options.identity["opt " + key] = value;
-  for (const auto& [key, value] : learning.metadata) options.identity[key] = value;
-
-  if (ranks.rank == 0) refuse_old_run(run, resume);
-  group.barrier();  // nobody trains before rank 0 has looked
-
-  const int64_t step_samples = batch * accumulate * ranks.world_size;
-  const auto controller = optim::make_controller(optimizer,
-                                                 {learning.network,
-                                                  learning.loss,
-                                                  {data.inputs, data.targets},
-                                                  group,
-                                                  step_samples,
-                                                  run.common.seed,
-                                                  memory_limit.value_or(0)},
-                                                 settings);
-  const auto result = optim::train({learning.network,
-                                    learning.loss,
-                                    {data.inputs, data.targets},
-                                    *method,
-                                    group,
-                                    controller.get()},
-                                   options);
-  progress.clear();
-  if (result.interrupted) {
-    throw Interrupted("stopped after step " + std::to_string(result.steps) + " of " +
-                      std::to_string(options.steps) + "; the same line with --resume goes on");
-  }
-
-  const auto train_set =
-      optim::evaluate(learning.network, learning.loss, {data.inputs, data.targets}, group);
-  std::optional<optim::Evaluation> test_set;
-  if (data.test_inputs.defined()) {
-    test_set = optim::evaluate(learning.network, learning.loss,
-                               {data.test_inputs, data.test_targets}, group);
-  }
-  if (ranks.rank != 0) {
-    if (result.diverged_at) run.not_converged("the loss is not finite");
-    return;
-  }
-
-  Json& json = run.json();
-  json["model"] = learning.network.description;
-  json["optimizer"] = optimizer;
-  json["parameters"] = learning.network.parameter_count();
-  json["ranks"] = ranks.world_size;
-  run.value("steps", result.steps);
-  run.value("train_loss", train_set.loss, "mean over all samples");
-  json["train_accuracy"] = or_null(train_set.accuracy);
-  if (test_set) {
-    run.value("test_loss", test_set->loss);
-    if (test_set->accuracy) run.value("test_accuracy", *test_set->accuracy);
-  }
-  json["test_loss"] = test_set ? Json(test_set->loss) : Json();
-  json["test_accuracy"] = test_set ? or_null(test_set->accuracy) : Json();
-  run.value("seconds_training", result.seconds);
-  run.value("seconds_optimizer", result.seconds_optimizer, "all beyond the loss and its gradient");
-  json["diverged_at"] = or_null(result.diverged_at);
-  json["resumed_from"] = or_null(result.resumed_from);
-  json["words_sent"] = result.words_sent;
-  if (result.diverged_at) {
-    run.not_converged("loss: expected a finite one, found another in step " +
-                      std::to_string(*result.diverged_at) + " (--lr " + number_text(rate) + ")");
-  }
-  AtomicFile summary((fs::path(run.common.out) / "summary.json").string(), true);
-  summary.write(run.document());
-  summary.commit();
+  TrainingRun training_run(training, run);
+  const LearningTask learning = load_learning_task(task, run, training_run.ranks.local_rank);
+  const auto& data = learning.data;
+  training_run.train(
+      {.network = learning.network,
+       .loss = learning.loss,
+       .data = {data.inputs, data.targets},
+       .test = {data.test_inputs, data.test_targets},
+       .metadata = learning.metadata,
+       .identity = {{"loss", task.loss}, {"data", task.data}, {"checkpoint", task.checkpoint}}});
 }
 
 }  // namespace ritz::app

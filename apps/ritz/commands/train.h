@@ -1,13 +1,9 @@
 #pragma once
-#include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "apps/ritz/commands/learning_task_options.h"
+#include "apps/ritz/commands/training_options.h"
 #include "apps/ritz/frame/command.h"
-#include "ritz/base/check.h"
-#include "ritz/optim/catalogue.h"
 
 namespace ritz::app {
 
@@ -27,69 +23,17 @@ struct Train {
       "run";
 
   LearningTaskOptions task;
-  std::string optimizer = "sgd";
-  std::vector<std::string> opt;
-  std::optional<double> lr;
-  int64_t batch = 128, accumulate = 1, checkpoint_every = 0;
-  std::optional<int64_t> epochs, steps, memory_limit;
-  std::string schedule = "constant";
-  bool resume = false;
-  double rank_timeout = 600;
-
-  static constexpr int64_t kDefaultEpochs = 10;
+  TrainingOptions training;
 
   void declare(Options& options) {
     task.declare(options);
-    std::vector<std::string> names;
-    for (const auto& entry : optim::kOptimizers) names.emplace_back(entry.name);
-    options.option("--optimizer", optimizer, "NAME", "the optimiser").one_of(names);
-    options.repeated("--opt", opt, "KEY=VALUE",
-                     "an option of the optimiser; its --help lists them");
-    options.option("--lr", lr, "A", "learning rate [the optimiser's own]").at_least(0);
-    options.option("--batch", batch, "B", "samples a step, or a micro-batch, on each process")
-        .at_least(1);
-    options.option("--accumulate", accumulate, "K", "micro-batches a step").at_least(1);
-    options.option("--epochs", epochs, "E", "passes over the data [10]").at_least(1);
-    options.option("--steps", steps, "S", "steps, instead of --epochs").at_least(1);
-    options.option("--schedule", schedule, "SCHEDULE",
-                   "constant, step:FACTOR@STEP,..., cosine or knee[:FACTOR]");
-    options
-        .option("--checkpoint-every", checkpoint_every, "N",
-                "steps between checkpoints; 0: only when stopped")
-        .at_least(0);
-    options.flag("--resume", resume, "go on from the last checkpoint in --out");
-    options
-        .option(
-            "--memory-limit", memory_limit, "BYTES",
-            "the most that a step may take beyond data and parameters, and what an optimiser may "
-            "keep [80 % of what is free]")
-        .at_least(1);
-    options
-        .option("--rank-timeout", rank_timeout, "SECONDS",
-                "a process that does not answer for so long is lost")
-        .above(0);
-    options.output_folder("model, logs and summary").required();
+    training.declare(options);
   }
   void check() const {
     task.check();
-    [[maybe_unused]] const optim::Settings readable(optim::find_optimizer(optimizer), opt);
-    if (epochs && steps) throw UsageError("--epochs", "it or --steps", "both");
-    if (optimizer == "spectral" && schedule != "constant") {
-      throw UsageError("--schedule", "constant: spectral sets its own learning rate", schedule);
-    }
+    training.check();
   }
-  /// The optimiser's own options.
-  std::string more_help() const {
-    const auto& entry = optim::find_optimizer(optimizer);
-    std::string text = "Options of --optimizer " + optimizer + " (" + std::string(entry.summary) +
-                       "; --lr " + number_text(entry.lr) + "):\n";
-    for (const auto& key : entry.keys) {
-      std::string term = "  --opt " + std::string(key.key) + "=" + std::string(key.preset);
-      term.resize(std::max<size_t>(term.size() + 2, 28), ' ');
-      text += term + std::string(key.help) + "; " + std::string(key.form) + "\n";
-    }
-    return text;
-  }
+  std::string more_help() const { return training.more_help(); }
   void run(Run& run) const;
 };
 

@@ -111,6 +111,7 @@ class Parser {
                                              : app->add_option(option.name, CLI::callback_t());
         if (option.is_positional && option.takes_many_words)
           parsed->expected(1, 1 << 29)->allow_extra_args();
+        if (!option.bare_value.empty()) parsed->expected(0, 1);
         parsed->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         node.parsed.push_back(parsed);
       }
@@ -178,7 +179,11 @@ class Parser {
     for (auto& option : node.command->options.all()) {
       const auto& words = (*parsed++)->results();
       if (words.empty()) continue;
-      option.set(option.is_flag ? std::vector<std::string>{words.back()} : words, see_help(path));
+      std::vector<std::string> given = option.is_flag ? std::vector{words.back()} : words;
+      if (!option.bare_value.empty() && given.size() == 1 && given[0].empty()) {
+        given[0] = option.bare_value;
+      }
+      option.set(given, see_help(path));
     }
     if (!table_.common.config.empty()) set_from_config(*node.command);
   }

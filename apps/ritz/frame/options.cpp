@@ -90,6 +90,10 @@ Option& Option::one_of(std::vector<std::string> allowed) {
   choices = std::move(allowed);
   return *this;
 }
+Option& Option::bare(std::string value) {
+  bare_value = std::move(value);
+  return *this;
+}
 Option& Option::folder() {
   wants_folder = true;
   return *this;

@@ -28,6 +28,8 @@ class Option {
   Option& below(double bound);
   /// Every text given must be one of these; completion offers them.
   Option& one_of(std::vector<std::string> choices);
+  /// Given without a value, it means `value`.
+  Option& bare(std::string value);
   /// Completion offers files (the default where the value is called FILE) or folders.
   Option& folder();
 
@@ -36,6 +38,7 @@ class Option {
   std::string help;
   std::string default_text;  // what --help shows in brackets; empty: nothing
   std::vector<std::string> choices;
+  std::string bare_value;             // what the option means without a value; empty: it needs one
   bool is_flag = false;
   bool is_positional = false;
   bool is_list = false;  // a comma-separated list (options) or many words (positionals, --opt)

@@ -192,7 +192,9 @@ std::string report_page(const std::vector<StudyRecord>& records) {
       "criterion is met. "
       "<span class=\"tag fails\">does not hold</span> it is not. <span class=\"tag below\">not "
       "seen</span> it is "
-      "not, at a smaller scale than it is stated for.</p>\n";
+      "not, at a smaller scale than it is stated for. <span class=\"tag below\">not "
+      "measured</span> "
+      "its data were not there.</p>\n";
   for (const auto& record : records) out += section(record);
   return out + "<footer>Made by ritz " + std::string(version()) +
          ". This page is one file and fetches nothing.</footer>\n</main></body></html>\n";

@@ -47,6 +47,7 @@ Json claim_json(const Claim& claim) {
 
 Verdict verdict_of(const Claim& claim, Scale scale) {
   if (claim.holds) return Verdict::holds;
+  if (claim.measured.empty()) return Verdict::not_measured;
   return claim.scale > scale ? Verdict::below_scale : Verdict::fails;
 }
 
@@ -56,6 +57,8 @@ std::string verdict_text(const Claim& claim, Scale scale) {
       return "holds";
     case Verdict::fails:
       return "does not hold";
+    case Verdict::not_measured:
+      return "not measured";
     case Verdict::below_scale:
       break;
   }

@@ -22,11 +22,11 @@ struct StudyRecord {
   bool unsupported = false;            // it stopped because it has no such scale
 };
 
-enum class Verdict { holds, fails, below_scale };
-/// A claim that fails at a smaller scale than the specification states its criterion for is not
-/// refuted.
+enum class Verdict { holds, fails, below_scale, not_measured };
+/// A claim without numbers was not measured (its data were not there). A claim that fails at a
+/// smaller scale than the specification states its criterion for is not refuted.
 Verdict verdict_of(const Claim& claim, Scale scale);
-/// "holds", "does not hold", "not seen at quick scale"
+/// "holds", "does not hold", "not seen at quick scale", "not measured"
 std::string verdict_text(const Claim& claim, Scale scale);
 
 /// Runs it. Where `keep_going`, an error other than Interrupted is put into the record instead of

@@ -47,7 +47,8 @@ struct Claim {
   std::string claim = {};      // the paper's, in words
   std::string baseline = {};   // what it is compared with
   std::string criterion = {};  // with its numbers, from the sheet
-  std::vector<std::pair<std::string, double>> measured = {};  // every seed's spread with it
+  std::vector<std::pair<std::string, double>> measured = {};  // every seed's spread with it;
+                                                              // empty: not measured
   bool holds = false;
   Scale scale = Scale::desk;
   std::string note = {};  // why not, where it does not

@@ -134,8 +134,7 @@ void judge(const StudyContext& context, const Source& source, StudyResult& resul
                   "root mean square error over all leads: below persistence, climatology "
                   "and DMD (the sheet has no mark for measured series)"};
   if (!std::filesystem::exists(path)) {
-    claim.note = "not measured: " + path +
-                 " is not there; `./dev data` fetches it (or name its folder with --data)";
+    claim.note = path + " is not there; `./dev data` fetches it (or name its folder with --data)";
     result.claims.push_back(claim);
     return;
   }

@@ -85,7 +85,7 @@ void fit(const StudyContext& context, const Problem& problem, StudyResult& resul
                              .baseline = "the full solve",
                              .criterion = criterion,
                              .holds = false,
-                             .note = "not measured: " + path +
+                             .note = path +
                                      " is not there; `./dev data` fetches it (or name its folder "
                                      "with --data)"});
     return;

@@ -42,8 +42,12 @@ const Study kMeasured{
     .slug = "one", .title = "First", .summary = "s", .source = "o", .run = measured};
 const Study kBroken{.slug = "two", .title = "Second", .summary = "s", .source = "o", .run = broken};
 
+TEST(Verdict, ClaimWithoutNumbersIsNotRefuted) {
+  EXPECT_EQ(verdict_text(Claim{.note = "no data"}, Scale::desk), "not measured");
+}
+
 TEST(Verdict, ClaimBelowItsScaleIsNotRefuted) {
-  const Claim claim{.scale = Scale::desk};
+  const Claim claim{.measured = {{"x", 3}}, .scale = Scale::desk};
   EXPECT_EQ(verdict_text(claim, Scale::quick), "not seen at quick scale");
   EXPECT_EQ(verdict_text(claim, Scale::desk), "does not hold");
   EXPECT_EQ(verdict_text({.holds = true}, Scale::quick), "holds");

@@ -27,7 +27,7 @@ import numpy
 def measured(command, environment):
     """Seconds and peak MiB of a program."""
     begin = time.perf_counter()
-    child = subprocess.Popen(command, env=environment)
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     if status != 0:
         sys.exit(f"{' '.join(map(str, command))}: status {status}")

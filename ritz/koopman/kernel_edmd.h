@@ -4,7 +4,7 @@
 //
 //     #include "ritz/koopman/kernel_edmd.h"
 //     #include <torch/types.h>
-//     int main() {  // 3 snapshots of 5 features would be too few for five linear functions
+//     int main() {  // the linear kernel: dynamic mode decomposition of five features
 //       const auto x = torch::rand({9, 5}, torch::kFloat64);
 //       const auto s = ritz::koopman::trajectories(x);
 //       const auto kernel = ritz::koopman::make_kernel(ritz::koopman::KernelKind::linear, x);

@@ -112,7 +112,7 @@ std::vector<Row> make_rows(const KoopmanSpectrum& command, const Fit& fit, Run& 
                                  " blocks of held-out pairs: its upper values are rough");
     }
   }
-  const Tensor values = fit.pairs.values.cpu().contiguous();
+  const Tensor values = (fit.pairs.values.cpu() + 0).contiguous();  // no -0 of a conjugate
   for (int64_t j = 0; j < k; ++j) {
     Row& row = rows[static_cast<size_t>(j)];
     row.value = values.data_ptr<c10::complex<double>>()[j];
@@ -276,6 +276,7 @@ void KoopmanSpectrum::run(Run& run) const {
 
   const Fit fit = load_and_fit(*this, run, group);
   const bool empty = fit.reduction && fit.reduction->residuals_are_empty();
+  if (sweeps && empty) refuse_empty_residuals(fit.reduction->rank(), fit.train.pairs());
   const std::vector<Row> rows = make_rows(*this, fit, run, group);
   print_rows(rows, data.dt, run);
   run.value("pairs", fit.train.pairs());
@@ -324,7 +325,6 @@ void KoopmanSpectrum::run(Run& run) const {
 
   CertifiedSpectrum spectrum;
   if (sweeps) {
-    if (empty) refuse_empty_residuals(fit.reduction->rank(), fit.train.pairs());
     const Grid grid = make_grid(*this, rows);
     const GridPoints points = grid_points(grid);
     SweepOptions how{.vectors = evidence.defect_within && measure_preserving,

@@ -80,6 +80,16 @@ KernelEdmd kernel_edmd(const Kernel& kernel, const Snapshots& snapshots,
   return result;
 }
 
+// Cost: 2 M r d flops.
+Tensor kernel_modes(const KernelEdmd& fit, const Tensor& right) {
+  check_shape("right", right, {fit.rank(), fit.rank()});
+  // PX = G1 T = U D^{1/2} has the pseudo-inverse D^{-1/2} U^* = T^*.
+  const Tensor T =
+      fit.T.is_complex() == fit.states.is_complex() ? fit.T : detail::complex128(fit.T);
+  const Tensor coordinates = T.mH().matmul(detail::float64(fit.states));
+  return std::get<0>(at::linalg_lstsq(detail::complex128(right), detail::complex128(coordinates)));
+}
+
 // Cost: two eigendecompositions, 25 r^3 flops each.
 AdjointModes adjoint_modes(const Tensor& K, const Tensor& L) {
   check_dim("K", K, 2);

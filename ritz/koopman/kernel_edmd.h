@@ -4,7 +4,7 @@
 //
 //     #include "ritz/koopman/kernel_edmd.h"
 //     #include <torch/types.h>
-//     int main() {  // 3 snapshots of 5 features would be too few for five linear functions
+//     int main() {  // the linear kernel: dynamic mode decomposition of five features
 //       const auto x = torch::rand({9, 5}, torch::kFloat64);
 //       const auto s = ritz::koopman::trajectories(x);
 //       const auto kernel = ritz::koopman::make_kernel(ritz::koopman::KernelKind::linear, x);
@@ -39,6 +39,10 @@ struct KernelEdmd {
 /// + 9 M^3 for given pairs), memory 4 M^2.
 KernelEdmd kernel_edmd(const Kernel& kernel, const Snapshots& snapshots,
                        const KernelEdmdOptions& options = {});
+
+/// Modes [k, d] of right eigenvectors [r, r] of K: least squares of x on all r eigenfunctions,
+/// V^{-1} T^* X.
+Tensor kernel_modes(const KernelEdmd& fit, const Tensor& right);
 
 /// Left and right eigenvectors of K, u^* K = lambda u^*, K v = lambda v, with
 ///

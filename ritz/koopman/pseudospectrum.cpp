@@ -11,7 +11,7 @@
 #include "ritz/base/random.h"
 #include "ritz/dist/sharded_sum.h"
 #include "ritz/koopman/detail/float64.h"
-#include "ritz/koopman/detail/hermitian_solve.h"
+#include "ritz/koopman/detail/panel_cholesky.h"
 #include "ritz/krylov/tridiagonal.h"
 
 namespace ritz::koopman {
@@ -128,23 +128,25 @@ std::pair<Tensor, Tensor> exact_minima(const Reduction& reduction, const Tensor&
 /// The smallest eigenvector of C C^* by Lanczos on its inverse.
 class InverseLanczos {
  public:
-  InverseLanczos(int64_t n, int64_t max_steps)
-      : n_(n),
-        max_steps_(std::min(max_steps, n)),
-        basis_(static_cast<size_t>(2 * n * (max_steps_ + 1))),
-        work_(static_cast<size_t>(4 * n)) {}
+  InverseLanczos(const detail::PanelLayout& layout, int64_t max_steps)
+      : layout_(layout),
+        n_(layout.padded()),
+        max_steps_(std::min(max_steps, layout.order())),
+        basis_(static_cast<size_t>(2 * n_ * (max_steps_ + 1))) {}
 
   /// From `x` (any length) to the minimiser, of length 1. False where it did not converge: tau is
-  /// known to `tolerance` where it does. `norm` bounds ||C C^*||.
-  bool run(const double* columns, double norm, double tolerance, double* x) {
+  /// known to `tolerance` where it does. `norm` bounds ||C C^*||; x has padded() numbers, zero
+  /// beyond the order.
+  bool run(const double* C, double norm, double tolerance, double* x) {
     Tridiagonal T;
     steps_ = 0;
     if (!normalise(x, vector(0))) return false;
     while (steps_ < max_steps_) {
       double* next = vector(steps_ + 1);
       std::copy(vector(steps_), vector(steps_) + 2 * n_, next);
-      detail::solve_cholesky(columns, n_, n_, next, work_.data());
+      detail::solve(layout_, C, next);
       ++steps_;
+      ++solves_;
       double alpha = 0;
       // Twice is enough (Kahan): the basis stays orthogonal to rounding.
       for (int pass = 0; pass < 2; ++pass) {
@@ -165,7 +167,7 @@ class InverseLanczos {
       if (!(theta > 0)) return false;
       const bool invariant = T.tail <= 1e-14 * theta;
       if (invariant || (steps_ >= kLeastSteps && error(T, eigen, norm) <= tolerance) ||
-          steps_ == n_) {
+          steps_ == layout_.order()) {
         combine(T, x);
         return true;
       }
@@ -175,7 +177,8 @@ class InverseLanczos {
     }
     return false;
   }
-  int64_t steps() const { return steps_; }
+  /// Of all runs.
+  int64_t solves() const { return solves_; }
 
  private:
   static constexpr int64_t kLeastSteps = 4;
@@ -214,29 +217,40 @@ class InverseLanczos {
     std::copy(vector(0), vector(0) + 2 * n_, x);
   }
 
-  int64_t n_, max_steps_, steps_ = 0;
-  std::vector<double> basis_, work_;
+  const detail::PanelLayout& layout_;
+  int64_t n_, max_steps_, steps_ = 0, solves_ = 0;
+  std::vector<double> basis_;
 };
+
+double* numbers(const Tensor& x) {
+  return reinterpret_cast<double*>(x.data_ptr<c10::complex<double>>());
+}
 
 /// What all points share.
 struct Prepared {
   const Reduction& reduction;
-  Tensor L, P, Q;  // [n, n], column after column: H(z) = L - x P + y Q + |z|^2
-  double norm;     // ||[A'; S]||_2
-  Tensor start;    // complex128 [n], random, length 1
+  detail::PanelLayout layout;
+  std::vector<double> L, P, Q;  // in panels: H(z) = L - x P + y Q + |z|^2
+  double norm;                  // ||[A'; S]||_2
+  Tensor start;                 // complex128 [padded], random, length 1, zero beyond the order
 };
 
 Prepared prepare(const Reduction& reduction, uint64_t seed) {
   const Tensor A = complex128(reduction.A), S = complex128(reduction.S);
-  const Tensor L = A.mH().matmul(A) + S.mH().matmul(S);
-  const Tensor P = A + A.mH(), Q = (A - A.mH()) * c10::complex<double>(0, 1);
+  const detail::PanelLayout layout(A.size(0));
+  const auto panels = [&](const Tensor& X, double pad) {
+    std::vector<double> values(static_cast<size_t>(layout.size()));
+    detail::to_panels(layout, numbers(X.contiguous()), pad, values.data());
+    return values;
+  };
   RandomStream random(seed, stream_id("koopman/sweep"));
-  const Tensor start = random.normal({A.size(0)}, A.options());
-  const auto columns = [](const Tensor& X) { return X.t().contiguous(); };
+  const Tensor start = torch::zeros({layout.padded()}, A.options());
+  start.slice(0, 0, A.size(0)).copy_(random.normal({A.size(0)}, A.options()));
   return {reduction,
-          columns(L),
-          columns(P),
-          columns(Q),
+          layout,
+          panels(A.mH().matmul(A) + S.mH().matmul(S), 1),
+          panels(A + A.mH(), 0),
+          panels((A - A.mH()) * c10::complex<double>(0, 1), 0),
           at::linalg_svdvals(torch::cat({reduction.A, reduction.S}))[0].item<double>(),
           start / start.norm()};
 }
@@ -249,38 +263,33 @@ struct ChunkResult {
 ChunkResult sweep_chunk(const Prepared& prepared, const Point* points, int64_t count,
                         const SweepOptions& options) {
   const Reduction& reduction = prepared.reduction;
-  const int64_t n = reduction.rank();
+  const detail::PanelLayout& layout = prepared.layout;
   ChunkResult result;
-  const Tensor minimisers = torch::zeros({count, n}, prepared.L.options());
-  const Tensor H = torch::empty({n, n}, prepared.L.options());
-  const auto numbers = [](const Tensor& x) {
-    return reinterpret_cast<double*>(x.data_ptr<c10::complex<double>>());
-  };
-  InverseLanczos lanczos(n, options.max_steps);
+  const Tensor minimisers = torch::zeros({count, layout.padded()}, prepared.start.options());
+  std::vector<double> H(static_cast<size_t>(layout.size()));
+  InverseLanczos lanczos(layout, options.max_steps);
   std::vector<int64_t> hard;
-  Tensor previous = prepared.start;
+  const double* start = numbers(prepared.start);
+  const double* previous = start;
   for (int64_t k = 0; k < count; ++k) {
     const auto [x, y] = points[k];
-    detail::shifted_normal_matrix(numbers(prepared.L), numbers(prepared.P), numbers(prepared.Q), x,
-                                  y, n, numbers(H));
-    const auto [C, info] = at::linalg_cholesky_ex(H.t());
+    detail::shifted_normal_matrix(layout, prepared.L.data(), prepared.P.data(), prepared.Q.data(),
+                                  x, y, H.data());
     // A neighbour's minimiser can be an eigenvector here too, of another eigenvalue: some of every
     // direction has to be in the start.
-    const Tensor u = minimisers[k];
-    u.copy_(previous + 0.2 * prepared.start);
-    const Tensor columns = C.t().contiguous();
+    double* u = numbers(minimisers) + 2 * k * layout.padded();
+    for (int64_t i = 0; i < 2 * layout.padded(); ++i) u[i] = previous[i] + 0.2 * start[i];
     const double size = prepared.norm + std::hypot(x, y);
-    const bool found = info.item<int>() == 0 && lanczos.run(numbers(columns), size * size,
-                                                            0.1 * options.tolerance, numbers(u));
-    result.solves += lanczos.steps();
-    if (found) {
+    if (detail::factor(layout, H.data()) &&
+        lanczos.run(H.data(), size * size, 0.1 * options.tolerance, u)) {
       previous = u;
     } else {
       hard.push_back(k);
     }
   }
+  result.solves = lanczos.solves();
   const Tensor z = to_tensor(points, count);
-  result.vectors = minimisers.t().contiguous();
+  result.vectors = minimisers.slice(1, 0, layout.order()).t().contiguous();
   result.tau = values_at(reduction, z, result.vectors);
   for (int64_t k = 0; k < count; ++k) {
     const bool listed = std::find(hard.begin(), hard.end(), k) != hard.end();

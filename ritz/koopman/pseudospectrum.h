@@ -11,7 +11,7 @@
 //     #include <torch/types.h>
 //     int main() {  // a cyclic shift of five states: the spectrum is the fifth roots of one
 //       const auto x = torch::eye(5, torch::kFloat64);
-//       const auto s = ritz::koopman::pairs(x, x.roll(1, 1));
+//       const auto s = ritz::koopman::pairs(x.repeat({2, 1}), x.roll(1, 1).repeat({2, 1}));
 //       const auto r = ritz::koopman::reduce(*ritz::koopman::linear_dictionary(5), s);
 //       const auto tau = ritz::koopman::pseudospectrum(r, torch::tensor({0., 1., 3.})).tau;
 //       return torch::allclose(tau, torch::tensor({1., 0., 2.}, torch::kFloat64)) ? 0 : 1;

@@ -87,6 +87,15 @@ TEST(KernelEdmd, AnInvariantSpaceHasNoResidual) {
   EXPECT_LT(adjoint_modes(fit.K, fit.L).residuals.max().item<double>(), 1e-6);
 }
 
+TEST(KernelEdmd, ModesPutTheStatesTogetherAgain) {
+  const Snapshots s = trajectories(normal({40, 5}, 9));
+  const KernelEdmd fit = kernel_edmd({KernelKind::polynomial, 1, 2}, s);
+  const AdjointModes modes = adjoint_modes(fit.K, fit.L);
+  const Tensor phi = (*fit.functions())(s.x()).to(torch::kComplexDouble).matmul(modes.right);
+  const Tensor again = phi.matmul(kernel_modes(fit, modes.right));
+  EXPECT_LT(difference(again, s.x()), 1e-8);
+}
+
 TEST(KernelEdmd, WeightsAreRefused) {
   const Tensor x = normal({9, 2}, 8);
   EXPECT_THROW(kernel_edmd({KernelKind::linear}, pairs(x, x, {.weights = torch::ones({9})})),

@@ -34,6 +34,7 @@ struct Fit {
   Tensor kept;  // of the dictionary, for the vectors of `pairs`
   Eigenpairs pairs;
   std::optional<Reduction> reduction;
+  std::optional<KernelEdmd> kernel;
   bool held_out() const { return holdout.pairs() > 0; }
 };
 
@@ -66,6 +67,7 @@ Fit fit_kernel(const KoopmanSpectrum& command, Fit fit) {
   fit.functions = result.functions();
   fit.kept = torch::arange(result.rank());
   fit.pairs = {modes.values, modes.right, modes.residuals};
+  fit.kernel = result;
   return fit;
 }
 
@@ -85,7 +87,7 @@ Fit fit_functions(const KoopmanSpectrum& command, Fit fit, const Lift& lift,
 
 Fit load_and_fit(const KoopmanSpectrum& command, Run& run, dist::ProcessGroup& group) {
   const Split parts = split(load_snapshots(command.data, run), command.data.holdout);
-  Fit fit{parts.train, parts.holdout, {}, {}, {}, {}};
+  Fit fit{parts.train, parts.holdout, {}, {}, {}, {}, {}};
   if (command.method == "kernel") return fit_kernel(command, std::move(fit));
   KoopmanDataOptions data = command.data;
   if (command.method == "dmd" && data.dictionary != "delay") data.dictionary = "pod";
@@ -110,7 +112,7 @@ std::vector<Row> make_rows(const KoopmanSpectrum& command, const Fit& fit, Run& 
                                  " blocks of held-out pairs: its upper values are rough");
     }
   }
-  const Tensor values = fit.pairs.values.cpu().contiguous();
+  const Tensor values = (fit.pairs.values.cpu() + 0).contiguous();  // no -0 of a conjugate
   for (int64_t j = 0; j < k; ++j) {
     Row& row = rows[static_cast<size_t>(j)];
     row.value = values.data_ptr<c10::complex<double>>()[j];
@@ -274,6 +276,7 @@ void KoopmanSpectrum::run(Run& run) const {
 
   const Fit fit = load_and_fit(*this, run, group);
   const bool empty = fit.reduction && fit.reduction->residuals_are_empty();
+  if (sweeps && empty) refuse_empty_residuals(fit.reduction->rank(), fit.train.pairs());
   const std::vector<Row> rows = make_rows(*this, fit, run, group);
   print_rows(rows, data.dt, run);
   run.value("pairs", fit.train.pairs());
@@ -322,7 +325,6 @@ void KoopmanSpectrum::run(Run& run) const {
 
   CertifiedSpectrum spectrum;
   if (sweeps) {
-    if (empty) refuse_empty_residuals(fit.reduction->rank(), fit.train.pairs());
     const Grid grid = make_grid(*this, rows);
     const GridPoints points = grid_points(grid);
     SweepOptions how{.vectors = evidence.defect_within && measure_preserving,
@@ -362,14 +364,12 @@ void KoopmanSpectrum::run(Run& run) const {
              << '\n';
   if (ranks.rank != 0) return;
   if (!modes.empty()) {
-    const Reduction* reduction = fit.reduction ? &*fit.reduction : nullptr;
-    if (reduction == nullptr) {
-      throw Unsupported("--modes: the kernel method's modes come with `ritz koopman forecast`");
-    }
+    const Tensor shapes = fit.kernel
+                              ? kernel_modes(*fit.kernel, fit.pairs.vectors)
+                              : koopman_modes(*fit.functions, fit.train, *fit.reduction, fit.pairs);
     io::write_arrays(
         modes,
-        {io::to_array("eigenvalues", fit.pairs.values),
-         io::to_array("modes", koopman_modes(*fit.functions, fit.train, *reduction, fit.pairs)),
+        {io::to_array("eigenvalues", fit.pairs.values), io::to_array("modes", shapes),
          io::to_array("coefficients", fit.pairs.vectors), io::to_array("kept", fit.kept)},
         {.force = run.common.force});
   }

@@ -12,9 +12,9 @@ namespace ritz::studies::koopman_limits {
 void few_snapshots(const StudyContext& context, StudyResult& result) {
   const bool quick = context.scale == Scale::quick;
   const int64_t pixels = quick ? 300 : 2000, horizon = 36, seeds = quick ? 1 : 3;
-  const auto all = contestants(
-      12, quick ? std::vector<int64_t>{6} : std::vector<int64_t>{6, 12},
-      quick ? std::vector<int64_t>{0, 6} : std::vector<int64_t>{0, 4, 6, 8, 12}, quick ? 100 : 0);
+  const auto all = contestants(12, quick ? std::vector<int64_t>{6} : std::vector<int64_t>{6, 12},
+                               quick ? std::vector<int64_t>{0, 6} : std::vector<int64_t>{0, 6, 12},
+                               quick ? 100 : 0);
   std::vector<double> totals(all.size(), 0);
   std::vector<std::vector<double>> totals_by_seed;
   std::vector<std::vector<double>> errors(all.size(), std::vector<double>(horizon, 0));

@@ -151,15 +151,15 @@ void judge(const StudyContext& context, const Source& source, StudyResult& resul
   const auto flags = flag(x, train, delays, circle);
 
   std::vector<int64_t> windows;
-  for (const int64_t q : quick ? std::vector<int64_t>{12} : std::vector<int64_t>{6, 12, 24, 48})
+  for (const int64_t q : quick ? std::vector<int64_t>{12} : std::vector<int64_t>{12, 24, 48})
     if (q <= train / 6) windows.push_back(q);
   const auto all = contestants(season, windows,
                                quick ? std::vector<int64_t>{0} : std::vector<int64_t>{0, 4, 8, 16},
                                quick ? 40 : 100);
   const int64_t last = train - horizon;
   const auto found = race(
-      x.unsqueeze(1), all, even_starts(std::max(season + 2, last * 3 / 4), last, quick ? 1 : 4),
-      even_starts(train, T - horizon, quick ? 2 : 8), horizon, [&](int64_t done, int64_t total) {
+      x.unsqueeze(1), all, even_starts(std::max(season + 2, last * 3 / 4), last, quick ? 1 : 3),
+      even_starts(train, T - horizon, quick ? 2 : 6), horizon, [&](int64_t done, int64_t total) {
         context.progress(source.id + ", " + source.name, done, total);
       });
   claim.holds = found.of("verified") < found.of("persistence") &&

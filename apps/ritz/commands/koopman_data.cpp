@@ -31,7 +31,10 @@ koopman::Snapshots load_snapshots(const KoopmanDataOptions& options, Run& run) {
   for (const auto& file : options.files) data.push_back(load_numbers(file, run));
   koopman::SnapshotOptions how{.dt = options.dt};
   if (!options.weights.empty()) how.weights = load_numbers(options.weights, run);
-  if (!options.mask.empty()) how.mask = load_numbers(options.mask, run);
+  if (!options.mask.empty()) {
+    how.mask = load_numbers(options.mask, run);
+    if (how.mask.dim() == 2 && how.mask.size(1) == 1) how.mask = how.mask.squeeze(1);  // of CSV
+  }
   if (options.trajectories) return koopman::trajectories(data, how);
   return data.size() == 2 ? koopman::pairs(data[0], data[1], how)
                           : koopman::trajectories(data[0], how);

@@ -8,7 +8,7 @@
 
 #include "apps/ritz/commands/koopman_json.h"
 #include "apps/ritz/commands/koopman_observable.h"
-#include "ritz/base/check.h"
+#include "ritz/base/error.h"
 #include "ritz/io/array_file.h"
 #include "ritz/io/plot.h"
 #include "ritz/io/tensor.h"
@@ -63,7 +63,6 @@ void KoopmanMeasure::run(Run& run) const {
   if (!run.common.out.empty()) io::check_array_target(run.common.out, run.common.force);
   if (!plot.empty()) run.check_target(plot, "--plot");
   const auto kernel = koopman::rational_kernel(kernel_order, koopman::parse_poles(poles));
-  check_positive("--epsilon", epsilon);
   const auto all = load_snapshots(data, run);
   Tensor g = load_observable(observable, all, run);
   g = g.to(g.is_complex() ? torch::kComplexDouble : torch::kFloat64);

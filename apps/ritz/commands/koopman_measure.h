@@ -36,8 +36,10 @@ struct KoopmanMeasure {
     options.option("--method", method, "METHOD", "how").one_of({"mpedmd", "isometry", "moments"});
     data.declare_dictionary(options);
     options.option("--kernel-order", kernel_order, "M", "order of the rational kernel, 1 to 10")
-        .at_least(1);
-    options.option("--epsilon", epsilon, "E", "its width; well above the eigenvalues' gaps");
+        .at_least(1)
+        .at_most(10);
+    options.option("--epsilon", epsilon, "E", "its width; well above the eigenvalues' gaps")
+        .above(0);
     options.option("--poles", poles, "WHERE", "its poles")
         .one_of({"equispaced", "chebyshev", "roots", "extrapolation"});
     options.option("--moments", moments, "N", "moments <K^n g, g>, n up to N").at_least(1);

@@ -6,6 +6,7 @@
 
 #include "apps/ritz/commands/koopman_json.h"
 #include "apps/ritz/commands/koopman_observable.h"
+#include "ritz/base/error.h"
 #include "ritz/io/array_file.h"
 #include "ritz/io/plot.h"
 #include "ritz/io/tensor.h"
@@ -17,6 +18,15 @@ namespace {
 std::vector<double> numbers(const Tensor& values) {
   const Tensor plain = values.to(torch::kCPU, torch::kFloat64).contiguous();
   return {plain.const_data_ptr<double>(), plain.const_data_ptr<double>() + plain.numel()};
+}
+
+koopman::Snapshots windows_of(const koopman::Snapshots& values, int64_t lags) {
+  try {
+    return koopman::delay_embed(values, lags + 1);
+  } catch (const InvalidArgument&) {
+    throw InvalidArgument("--lags", "less than the pairs that follow each other in a trajectory",
+                          std::to_string(lags));
+  }
 }
 
 }  // namespace
@@ -32,7 +42,7 @@ void KoopmanMixing::run(Run& run) const {
   auto values = all;
   values.states = g.unsqueeze(1);
   values.features = torch::zeros({1}, torch::kInt64);
-  const auto orbits = koopman::delay_embed(values, lags + 1);
+  const auto orbits = windows_of(values, lags);
   const auto lift = load_lift(data, all, run);
   const auto prepared = lift.prepare(all);
   const auto both = [](const koopman::Snapshots& a, const koopman::Snapshots& b) {

@@ -16,6 +16,8 @@
 #include "apps/ritz/commands/fisher.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/sequence.h"
+#include "apps/ritz/commands/sequence_predict.h"
+#include "apps/ritz/commands/sequence_train.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -31,8 +33,8 @@ using Commands =
                MakeHeavyRows, MakeSpikeStream, MakeOjaHard, MakeHiddenRow,                  //
                Train, Prune, Spectrum, SpectrumScaling, FisherIhvp, FisherDiag, FisherColumns,
                FisherElements, FisherSpectrumCommand, TopVector, Coreset, CoresetMerge, DesignPlan,
-               DesignPoints, DesignFit, SequenceInit, SequenceDiagonalise, SequenceTransfer, Study,
-               Completion>;
+               DesignPoints, DesignFit, SequenceInit, SequenceDiagonalise, SequenceTransfer,
+               SequenceTrain, SequencePredict, Study, Completion>;
 
 /// Words that only group commands.
 struct Group {

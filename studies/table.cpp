@@ -4,6 +4,7 @@
 #include "studies/lp_sensitivity.h"
 #include "studies/mfac.h"
 #include "studies/mkor.h"
+#include "studies/ptd_ssm.h"
 #include "studies/stream_eigenvector.h"
 #include "studies/study.h"
 
@@ -119,6 +120,18 @@ const std::vector<Study>& all_studies() {
        .source = "M. Mozaffari, S. Li, Z. Zhang, M. Mehri Dehnavi: MKOR: Momentum-Enabled "
                  "Kronecker-Factor-Based Optimizer Using Rank-1 Updates, NeurIPS 2023",
        .run = study_mkor},
+      {.slug = "ptd-ssm",
+       .title = "State-space layers in a diagonal basis that does not resonate",
+       .summary = "HiPPO's state matrix cannot be diagonalised; S4D drops a part of it and "
+                  "resonates. A small "
+                  "perturbation that is chosen makes it diagonalisable with well-conditioned "
+                  "eigenvectors and "
+                  "nearly the same transfer function. Here: the transfer functions and their "
+                  "distance, and how "
+                  "conditioning and error depend on the size of the perturbation.",
+       .source = "A. Yu, A. Nigmetov, D. Morozov, M. Mahoney, N. B. Erichson: Robustifying "
+                 "State-space Models for Long Sequences via Approximate Diagonalization, ICLR 2024",
+       .run = study_ptd_ssm},
   };
   return studies;
 }

@@ -23,6 +23,8 @@
 #include "apps/ritz/commands/koopman_spectrum.h"
 #include "apps/ritz/commands/prune.h"
 #include "apps/ritz/commands/sequence.h"
+#include "apps/ritz/commands/sequence_predict.h"
+#include "apps/ritz/commands/sequence_train.h"
 #include "apps/ritz/commands/spectrum.h"
 #include "apps/ritz/commands/spectrum_scaling.h"
 #include "apps/ritz/commands/study.h"
@@ -43,7 +45,8 @@ using Commands =
                DesignPoints, DesignFit,  //
                KoopmanSpectrum, KoopmanMeasure, KoopmanMixing, KoopmanForecast, KoopmanTrain,
                KoopmanEncode, KoopmanControl,  //
-               SequenceInit, SequenceDiagonalise, SequenceTransfer,  //
+               SequenceInit, SequenceDiagonalise, SequenceTransfer, SequenceTrain,
+               SequencePredict,  //
                Study, Completion>;
 
 /// Words that only group commands.

@@ -56,10 +56,9 @@ TEST_F(Frame, EveryExampleRunsAsPrinted) {
   std::stable_partition(all.begin(), all.end(), [](const auto& name) { return name == "train"; });
   for (const auto& name : all) {
     const auto help = ritz(name + " --help").out;
-    std::string line = help.substr(help.find("Example:\n") + 9);
-    line = line.substr(0, line.find('\n'));
-    const auto run = shell("ritz() { \"$RITZ\" \"$@\"; }; export -f ritz; " + line, "bash");
-    EXPECT_EQ(run.code, 0) << name << ": " << line << "\n" << run.err;
+    const std::string example = help.substr(help.find("Example:\n") + 9);
+    const auto run = shell("ritz() { \"$RITZ\" \"$@\"; }; export -f ritz; " + example, "bash");
+    EXPECT_EQ(run.code, 0) << name << ": " << example << "\n" << run.err;
   }
 }
 

@@ -14,7 +14,7 @@ struct MakeTwoOscillators {
   static constexpr std::string_view kDescription =
       "Trajectories [N, T, D] of two waves on a ring with incommensurate frequencies from random "
       "phases. The truth beside it holds the frequencies and the first phases.";
-  static constexpr std::string_view kExample = "ritz data make two-oscillators --out field.npy";
+  static constexpr std::string_view kExample = "ritz data make two-oscillators --out waves.npy";
 
   int64_t trajectories = 40, steps = 40, points = 48;
   double weak = 0.08, noise = 0.2;

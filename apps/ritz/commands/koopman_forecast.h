@@ -18,9 +18,8 @@ struct KoopmanForecast {
       "kernel "
       "keeps all of them. A residual vouches for a mode, not for the forecast.";
   static constexpr std::string_view kExample =
-      "ritz data make seasonal-field --pixels 200 --out field.npy && ritz koopman forecast "
-      "field.npy "
-      "--method verified --season 12 --horizon 12 --out next.npy";
+      "ritz data make seasonal-field --pixels 99 --out f.npy && \\\n"
+      "  ritz koopman forecast f.npy --season 12 --horizon 12 --out next.npy";
 
   KoopmanDataOptions data;
   std::string method = "verified", plot;

@@ -19,8 +19,8 @@ struct KoopmanMeasure {
       "width --epsilon, with an error O(epsilon^M log(1/epsilon)) where the measure is smooth; "
       "moments filters the autocorrelation and needs no dictionary.";
   static constexpr std::string_view kExample =
-      "ritz data make cat-map --steps 20000 --observable --out cat.npz && ritz koopman measure "
-      "cat.npz:X --observable cat.npz:g --method moments --out density.csv";
+      "ritz data make cat-map --observable --out c.npz && \\\n"
+      "  ritz koopman measure c.npz:X --observable c.npz:g --method moments --out m.csv";
 
   KoopmanDataOptions data;
   std::string observable = "0", method = "mpedmd", filter = "bump", poles = "equispaced", plot;

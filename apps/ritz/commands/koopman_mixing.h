@@ -21,8 +21,8 @@ struct KoopmanMixing {
       "grow until the average stands still, then n: the other way round it says nothing. Values "
       "near the noise floor n (1 - R) / M are zero for all the data tell.";
   static constexpr std::string_view kExample =
-      "ritz data make lorenz --out lorenz.npy && ritz koopman mixing lorenz.npy --observable 0 "
-      "--remove-mean --dictionary delay --size 20 --lags 2000 --dimensions 1,5,20";
+      "ritz data make lorenz --out l.npy && \\\n"
+      "  ritz koopman mixing l.npy --remove-mean --dictionary delay --lags 2000 --dimensions 1,5";
 
   KoopmanDataOptions data;
   std::string observable = "0", plot;

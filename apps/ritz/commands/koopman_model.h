@@ -22,8 +22,8 @@ struct KoopmanTrain {
       "tensor in it), log.csv and summary.json. Under torchrun, mpirun or Slurm it trains "
       "data-parallel: --batch is each process's.";
   static constexpr std::string_view kExample =
-      "ritz data make two-oscillators --out field.npy && ritz koopman train field.npy --latent 16 "
-      "--network mlp:64 --window 12 --steps 500 --out run";
+      "ritz data make two-oscillators --out w.npy && \\\n"
+      "  ritz koopman train w.npy --latent 16 --network mlp:64 --steps 99 --out koopman";
 
   std::vector<std::string> files;
   std::string method = "info", network = "mlp:128-128", actions, relations, mask;
@@ -173,7 +173,7 @@ struct KoopmanEncode {
   static constexpr std::string_view kName = "koopman encode";
   static constexpr std::string_view kSummary = "the latents of a learned Koopman model";
   static constexpr std::string_view kExample =
-      "ritz koopman encode field.npy --checkpoint run/model.safetensors --out z.npy";
+      "ritz koopman encode w.npy --checkpoint koopman/model.safetensors --out z.npy";
 
   std::string x, checkpoint;
 
@@ -195,8 +195,11 @@ struct KoopmanControl {
       "it acts by a = -F (z - z_goal), clipped, and predicts where that leads. --out gets actions "
       "[H, m], states [H, ...], distances [H], gain F [m, d] and cost P [d, d].";
   static constexpr std::string_view kExample =
-      "ritz koopman control x.npy --checkpoint run/model.safetensors --goal goal.npy --horizon 50 "
-      "--out plan.npz";
+      "ritz data make gaussian-rows --rows 99 --dim 2 --out x.npy && \\\n"
+      "  ritz koopman train x.npy --actions x.npy \\\n"
+      "    --latent 4 --network mlp:8 --steps 50 --out acts && echo 0,0 > goal.csv && \\\n"
+      "  ritz koopman control x.npy --checkpoint acts/model.safetensors --goal goal.csv --out "
+      "plan.npz";
 
   std::string x, checkpoint, goal;
   int64_t horizon = 50;

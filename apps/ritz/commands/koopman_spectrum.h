@@ -21,8 +21,8 @@ struct KoopmanSpectrum {
       "with one bound for all of its error. Under torchrun, mpirun or Slurm the work is shared "
       "out.";
   static constexpr std::string_view kExample =
-      "ritz data make duffing --out duffing.npy && "
-      "ritz koopman spectrum duffing.npy --dictionary rbf --size 50 --measure-preserving";
+      "ritz data make duffing --out d1.npy && \\\n"
+      "  ritz koopman spectrum d1.npy --dictionary rbf --size 50 --measure-preserving";
 
   KoopmanDataOptions data;
   std::string method = "resdmd", modes, plot;

@@ -86,8 +86,8 @@ struct SequenceDiagonalise {
       "exponentials and resolvents of a non-normal A may then be taken in the diagonal basis, with "
       "an error of about kappa times rounding beside that of E.";
   static constexpr std::string_view kExample =
-      "ritz sequence init --states 16 --method ginibre --out g.npz && ritz sequence diagonalise "
-      "g.npz:E --rho 0.02 --out basis.npz";
+      "ritz sequence init --states 16 --method ginibre --out g.npz && \\\n"
+      "  ritz sequence diagonalise g.npz:E --out basis.npz";
 
   std::string matrix, method = "optimised";
   bool stable = false;

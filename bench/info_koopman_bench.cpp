@@ -112,9 +112,10 @@ class Loop {
           at::mse_loss(decode(latents[static_cast<size_t>(t)].mm(K)), frames.select(1, t + 1));
       loss = loss.defined() ? loss + ahead : ahead;
     }
+    const double identity = kIdentity * T / (T + 1.0);  // ritz sums T times the mean
     for (int64_t t = 0; t <= T; ++t) {
       loss = loss +
-             kIdentity * at::mse_loss(decode(latents[static_cast<size_t>(t)]), frames.select(1, t));
+             identity * at::mse_loss(decode(latents[static_cast<size_t>(t)]), frames.select(1, t));
     }
     return loss + kAlpha * contrast(z) - kGamma * entropy_by_autograd(z.reshape({-1, z.size(2)}));
   }

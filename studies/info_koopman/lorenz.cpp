@@ -1,6 +1,8 @@
 // Lorenz 63: forecasts at 5, 20 and 50 steps and the density of long rollouts.
 #include <torch/types.h>
 
+#include <functional>
+
 #include "ritz/koopman/learned/kernel_regression.h"
 #include "ritz/koopman/learned/metrics.h"
 #include "studies/generators/dynamics.h"
@@ -44,11 +46,23 @@ Tensor linear_forecast(const Tensor& train, const Tensor& starts) {
   return at::stack(states, 1);
 }
 
+/// Which of the two terms costs the forecasts, as far as it was measured.
+std::string reason(const std::function<std::vector<double>(const std::string&, size_t)>& values,
+                   size_t which, bool quick) {
+  const std::string text =
+      "the autoencoder without information terms is better at these weights "
+      "(alpha = gamma = .1, errors as means)";
+  if (quick) return text;
+  const bool entropy_costs = mean(values("info, gamma alone", which)) > mean(values("KAE", which));
+  return text + (entropy_costs ? "; entropy alone costs as well"
+                               : "; entropy alone does not cost: the contrast does");
+}
+
 }  // namespace
 
 void lorenz(const StudyContext& context, StudyResult& result) {
   const bool quick = context.scale == Scale::quick;
-  const int64_t samples = quick ? 4000 : 20000, steps = quick ? 400 : 2000;
+  const int64_t samples = quick ? 4000 : 20000, steps = quick ? 400 : 1500;
   const uint64_t seeds = quick ? 1 : 3;
   const int64_t tests = quick ? 100 : 400;
   struct Method {
@@ -60,9 +74,6 @@ void lorenz(const StudyContext& context, StudyResult& result) {
   };
   std::vector<Method> methods = {{.name = "KAE"}, {.name = "info", .alpha = 0.1, .gamma = 0.1}};
   if (!quick) {
-    methods.push_back({.name = "KAE, free K", .op = OperatorKind::learned});
-    methods.push_back(
-        {.name = "info, free K", .op = OperatorKind::learned, .alpha = 0.1, .gamma = 0.1});
     methods.push_back({.name = "info, gamma alone", .gamma = 0.1});
     methods.push_back({.name = "VAE", .transition = Transition::nonlinear, .variational = true});
     methods.push_back({.name = "PFNN", .transition = Transition::pfnn});
@@ -151,11 +162,7 @@ void lorenz(const StudyContext& context, StudyResult& result) {
       claim.measured.emplace_back("info, seed " + std::to_string(s), ours[s]);
       claim.measured.emplace_back("KAE, seed " + std::to_string(s), plain[s]);
     }
-    if (!claim.holds) {
-      claim.note =
-          "a chaotic flow has no finite linear model: over the times where forecasts "
-          "are possible at all, capacity spent on more modes does not help this network";
-    }
+    if (!claim.holds) claim.note = reason(values, which, quick);
     result.claims.push_back(claim);
   }
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/ritz/commands/koopman_checkpoint.h"
 #include "apps/ritz/commands/koopman_data.h"
 #include "apps/ritz/commands/koopman_json.h"
 #include "ritz/base/check.h"
@@ -90,6 +91,11 @@ void draw(const std::string& path, const Tensor& history, const Tensor& told, bo
 }  // namespace
 
 void KoopmanForecast::run(Run& run) const {
+  if (!checkpoint.empty()) {
+    return forecast_by_checkpoint(
+        {.frames = data.files[0], .checkpoint = checkpoint, .actions = actions, .horizon = horizon},
+        run);
+  }
   io::check_array_target(run.common.out, run.common.force);
   if (!plot.empty()) run.check_target(plot, "--plot");
   const auto options = completed();

@@ -22,13 +22,17 @@ struct KoopmanForecast {
       "  ritz koopman forecast f.npy --season 12 --horizon 12 --out next.npy";
 
   KoopmanDataOptions data;
-  std::string method = "verified", plot;
+  std::string method = "verified", plot, checkpoint, actions;
   int64_t horizon = 1, season = 0, delays = 6, order = 0;
 
   void declare(Options& options) {
     data.declare_snapshots(options);
     options.option("--method", method, "METHOD", "how")
         .one_of({"persistence", "climatology", "ar", "dmd", "edmd", "kernel", "verified"});
+    options.option("--checkpoint", checkpoint, "FILE",
+                   "by a model of `ritz koopman train` instead of a method");
+    options.option("--actions", actions, "FILE",
+                   "with --checkpoint: those of the steps to come, [H, m] or [N, H, m]");
     options.option("--horizon", horizon, "H", "states to come").at_least(1);
     options
         .option("--season", season, "P",
@@ -50,6 +54,14 @@ struct KoopmanForecast {
     return out;
   }
   void check() const {
+    if (!checkpoint.empty()) {
+      if (data.files.size() != 1) {
+        throw UsageError("X", "one file with --checkpoint",
+                         std::to_string(data.files.size()) + " files");
+      }
+      return;
+    }
+    if (!actions.empty()) throw UsageError("--actions", "--checkpoint beside it", "none");
     const auto full = completed();
     full.check();
     const bool kernel = method == "kernel" || method == "verified";

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <ostream>
 
+#include "apps/ritz/commands/koopman_checkpoint.h"
 #include "apps/ritz/commands/koopman_data.h"
 #include "apps/ritz/commands/koopman_json.h"
 #include "apps/ritz/frame/run.h"
@@ -261,6 +262,18 @@ void draw(const std::string& path, const std::vector<Row>& rows, const Certified
 }  // namespace
 
 void KoopmanSpectrum::run(Run& run) const {
+  if (!checkpoint.empty()) {
+    CheckpointSpectrum request{.checkpoint = checkpoint,
+                               .frames = {},
+                               .modes = modes,
+                               .plot = plot,
+                               .dt = data.dt,
+                               .holdout = data.holdout,
+                               .tolerance = tolerance,
+                               .replicas = replicas};
+    if (!data.files.empty()) request.frames = data.files[0];
+    return spectrum_of_checkpoint(request, run);
+  }
   if (!run.common.out.empty()) io::check_array_target(run.common.out, run.common.force);
   if (!modes.empty()) run.check_target(modes, "--modes");
   if (!plot.empty()) run.check_target(plot, "--plot");

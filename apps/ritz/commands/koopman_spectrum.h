@@ -25,7 +25,7 @@ struct KoopmanSpectrum {
       "  ritz koopman spectrum d1.npy --dictionary rbf --size 50 --measure-preserving";
 
   KoopmanDataOptions data;
-  std::string method = "resdmd", modes, plot;
+  std::string method = "resdmd", modes, plot, checkpoint;
   bool measure_preserving = false, normal_equations = false;
   std::vector<double> region;
   double spacing = 0, tolerance = 0.05, rank_tolerance = 0;
@@ -33,6 +33,9 @@ struct KoopmanSpectrum {
 
   void declare(Options& options) {
     data.declare(options);
+    options.find("X")->is_required = false;  // a checkpoint has eigenvalues without data
+    options.option("--checkpoint", checkpoint, "FILE",
+                   "eigenvalues of a model of `ritz koopman train`, judged on X where it is given");
     options
         .option("--method", method, "METHOD",
                 "dmd: exact DMD through POD modes; edmd; resdmd: edmd sorted by residual; mpedmd: "
@@ -61,6 +64,14 @@ struct KoopmanSpectrum {
     options.output_file("the grid: re, im, tau and, where the measure is preserved, distance");
   }
   void check() const {
+    if (!checkpoint.empty()) {
+      if (data.files.size() > 1) {
+        throw UsageError("X", "one file at most with --checkpoint",
+                         std::to_string(data.files.size()) + " files");
+      }
+      return;
+    }
+    if (data.files.empty()) throw UsageError("X", "snapshots, or --checkpoint", "neither");
     data.check();
     if (!region.empty() && region.size() != 4) {
       throw UsageError("--region", "four numbers x0,x1,y0,y1", std::to_string(region.size()));

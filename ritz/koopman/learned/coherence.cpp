@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/koopman/learned/products.h"
 
 namespace ritz::koopman::learned {
 namespace {
@@ -33,7 +34,7 @@ Tensor contrast(const Tensor& latents, const ContrastOptions& options) {
   check(latents, options);
   const int64_t B = latents.size(0), T = latents.size(1), N = B * T;
   const Tensor rows = prepared(latents, options.similarity).reshape({N, -1});
-  const Tensor scores = rows.mm(rows.t()) / options.tau;  // [N, N]
+  const Tensor scores = product(rows, rows.t()) / options.tau;  // [N, N]
   const Tensor distance = distances(T, latents);
   const Tensor near = (distance > 0)
                           .logical_and(distance <= static_cast<double>(options.k))

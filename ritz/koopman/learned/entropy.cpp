@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/base/gemm.h"
 #include "ritz/dist/process_group.h"
 
 namespace ritz::koopman::learned {
@@ -39,7 +40,7 @@ SpectralEntropy spectral_entropy(const Tensor& eigenvalues, int64_t d, double ri
 
 /// V diag(c) V^T
 Tensor assemble(const Tensor& vectors, const Tensor& coefficients) {
-  return (vectors * coefficients).mm(vectors.t());
+  return gemm_nt(vectors * coefficients, vectors);
 }
 
 struct RowsEntropy : torch::autograd::Function<RowsEntropy> {
@@ -66,7 +67,7 @@ struct RowsEntropy : torch::autograd::Function<RowsEntropy> {
     }
     const Tensor centred = rows - rows.mean(0);
     const bool gram = n < d;
-    const Tensor square = gram ? centred.mm(centred.t()) : centred.t().mm(centred);
+    const Tensor square = gram ? gemm_nt(centred, centred) : gemm(centred.t(), centred);
     const auto [l, v] = at::linalg_eigh(square / static_cast<double>(n));
     const auto found = spectral_entropy(l, d, options.ridge);
     // rows_c f(C) = f(rows_c rows_c^T / n) rows_c: the Gram form multiplies from the left.
@@ -79,7 +80,7 @@ struct RowsEntropy : torch::autograd::Function<RowsEntropy> {
     const auto saved = context->get_saved_variables();
     const Tensor& rows = saved[0];
     const Tensor& by = saved[1];
-    const Tensor product = context->saved_data["left"].toBool() ? by.mm(rows) : rows.mm(by);
+    const Tensor product = context->saved_data["left"].toBool() ? gemm(by, rows) : gemm(rows, by);
     return {product * (gradients[0] * context->saved_data["scale"].toDouble()), Tensor()};
   }
 };

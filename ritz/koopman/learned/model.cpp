@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "ritz/base/check_tensor.h"
+#include "ritz/koopman/learned/products.h"
 
 namespace ritz::koopman::learned {
 namespace {
@@ -208,7 +209,7 @@ Tensor Model::advance(const Tensor& z, const Tensor& actions, const LinearMap& m
     return features(z, actions).matmul(whole.t());
   }
   check_actions(z, actions);
-  Tensor next = z.matmul(map.K.t());
+  Tensor next = product(folded(z, 1), map.K.t()).view(z.sizes());
   if (contraction_ && transient.defined()) {
     next = at::where(transient.unsqueeze(-1), contraction_->advance(z), next);
   }

@@ -1,12 +1,11 @@
 #include "ritz/koopman/learned/networks.h"
 
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
 #include <charconv>
 
 #include "ritz/base/check_tensor.h"
-#include "ritz/base/gemm.h"
+#include "ritz/koopman/learned/products.h"
 #include "ritz/nn/models.h"
 
 namespace ritz::koopman::learned {
@@ -14,27 +13,6 @@ namespace {
 
 constexpr const char* kGrammar =
     "mlp[:W-W...[:ACTIVATION]], conv[:W-W...] or attention[:WIDTH], widths >= 1";
-
-struct DenseFunction : torch::autograd::Function<DenseFunction> {
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
-                        const Tensor& weight, const Tensor& bias, bool relu) {
-    Tensor y = gemm_nt(x, weight, bias);
-    if (relu) y.relu_();
-    context->save_for_backward({x, weight, relu ? y : Tensor()});
-    context->saved_data["relu"] = relu;
-    return y;
-  }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &weight = saved[1];
-    const Tensor g = context->saved_data["relu"].toBool()
-                         ? at::threshold_backward(gradients[0], saved[2], 0)
-                         : gradients[0];
-    return {context->needs_input_grad(0) ? gemm(g, weight) : Tensor(), gemm(g.t(), x), g.sum(0),
-            Tensor()};
-  }
-};
 
 class Dense : public nn::Linear {
  public:
@@ -310,10 +288,6 @@ Networks make_networks(const std::string& description, const NetworkOptions& opt
   nn::initialise(*nets.encoder, stream_id("koopman/encoder", options.seed));
   nn::initialise(*nets.decoder, stream_id("koopman/decoder", options.seed));
   return nets;
-}
-
-Tensor dense(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu) {
-  return DenseFunction::apply(x, weight, bias, relu);
 }
 
 Tensor apply_in_pieces(nn::Layer& layer, const Tensor& x, int64_t piece) {

@@ -64,11 +64,6 @@ struct Networks {
 /// fit.
 Networks make_networks(const std::string& description, const NetworkOptions& options);
 
-/// y = x W^T + b, then ReLU where asked, as one node of the graph: oneDNN's product where it is
-/// faster (ritz/base/gemm.h), which libtorch's own linear layer does not take in training, and one
-/// pass less over the activations.
-Tensor dense(const Tensor& x, const Tensor& weight, const Tensor& bias, bool relu);
-
 /// layer(x) in pieces of `piece` rows (0: all at once).
 Tensor apply_in_pieces(nn::Layer& layer, const Tensor& x, int64_t piece);
 

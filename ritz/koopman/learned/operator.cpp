@@ -8,6 +8,7 @@
 #include "ritz/base/check_tensor.h"
 #include "ritz/base/random.h"
 #include "ritz/dist/process_group.h"
+#include "ritz/koopman/learned/products.h"
 
 namespace ritz::koopman::learned {
 namespace {
@@ -179,7 +180,7 @@ Tensor ridge_matrix(const Tensor& inputs, const Tensor& outputs, const RidgeOpti
   Tensor transposed;  // K^T
   if (small) {
     const Tensor weights = at::cholesky_solve(y, factor);  // [B, T, q]
-    transposed = z.reshape({B * T, d}).t().mm(weights.reshape({B * T, -1}));
+    transposed = product(z.reshape({B * T, d}).t(), weights.reshape({B * T, -1}));
   } else {
     transposed = at::cholesky_solve(zt.matmul(y), factor).sum(0);
   }

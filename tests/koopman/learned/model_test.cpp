@@ -9,6 +9,7 @@
 #include "ritz/io/tensor.h"
 #include "ritz/koopman/learned/analysis.h"
 #include "ritz/koopman/learned/model_file.h"
+#include "ritz/koopman/learned/products.h"
 #include "tests/io/temporary_folder.h"
 
 namespace {

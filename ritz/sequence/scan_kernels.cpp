@@ -6,58 +6,43 @@
 
 #include "ritz/base/parallel.h"
 #include "ritz/base/threads.h"
-#include "ritz/sequence/detail/clones.h"
+#include "ritz/sequence/detail/lanes.h"
 
 namespace ritz::sequence::detail {
 namespace {
 
-// One row: state <- a state + v, x <- state, for a run of columns.
-template <class Scalar>
-RITZ_INLINE void advance_loop(int64_t count, const double* ar, const double* ai, const Scalar* vr,
-                              const Scalar* vi, double* sr, double* si, Scalar* xr, Scalar* xi) {
-  RITZ_INDEPENDENT
-  for (int64_t p = 0; p < count; ++p) {
-    const double re = ar[p] * sr[p] - ai[p] * si[p] + static_cast<double>(vr[p]);
-    const double im = ar[p] * si[p] + ai[p] * sr[p] + static_cast<double>(vi[p]);
-    sr[p] = re;
-    si[p] = im;
-    xr[p] = static_cast<Scalar>(re);
-    xi[p] = static_cast<Scalar>(im);
-  }
-}
+constexpr int64_t kLanes = 8;
+constexpr int kRows = 2;  // steps that a state stays in registers
 
-// The same without output: only the state at the end is wanted.
-template <class Scalar>
-RITZ_INLINE void follow_loop(int64_t count, const double* ar, const double* ai, const Scalar* vr,
-                             const Scalar* vi, double* sr, double* si) {
-  RITZ_INDEPENDENT
-  for (int64_t p = 0; p < count; ++p) {
-    const double re = ar[p] * sr[p] - ai[p] * si[p] + static_cast<double>(vr[p]);
-    si[p] = ar[p] * si[p] + ai[p] * sr[p] + static_cast<double>(vi[p]);
-    sr[p] = re;
+// Loads and stores of eight columns, or of one: what a row's end is left with.
+template <int kWidth>
+struct Run;
+template <>
+struct Run<8> {
+  using Value = Double8;
+  template <class Scalar>
+  RITZ_INLINE static Value load(const Scalar* x) {
+    return load8(x);
   }
-}
-
-// Backward: G <- conj(a) G + g, dv <- G, da += conj(x_before) G.
-template <class Scalar>
-RITZ_INLINE void retreat_loop(int64_t count, const double* ar, const double* ai, const Scalar* gr,
-                              const Scalar* gi, const Scalar* xr, const Scalar* xi, double* sr,
-                              double* si, Scalar* dr, Scalar* di, double* tr, double* ti) {
-  RITZ_INDEPENDENT
-  for (int64_t p = 0; p < count; ++p) {
-    const double re = ar[p] * sr[p] + ai[p] * si[p] + static_cast<double>(gr[p]);
-    const double im = ar[p] * si[p] - ai[p] * sr[p] + static_cast<double>(gi[p]);
-    sr[p] = re;
-    si[p] = im;
-    dr[p] = static_cast<Scalar>(re);
-    di[p] = static_cast<Scalar>(im);
-    const double a = static_cast<double>(xr[p]), b = static_cast<double>(xi[p]);
-    tr[p] += a * re + b * im;
-    ti[p] += a * im - b * re;
+  template <class Scalar>
+  RITZ_INLINE static void store(Scalar* x, const Value& value) {
+    store8(x, value);
   }
-}
+};
+template <>
+struct Run<1> {
+  using Value = double;
+  template <class Scalar>
+  RITZ_INLINE static Value load(const Scalar* x) {
+    return static_cast<double>(*x);
+  }
+  template <class Scalar>
+  RITZ_INLINE static void store(Scalar* x, const Value& value) {
+    *x = static_cast<Scalar>(value);
+  }
+};
 
-constexpr int64_t kColumns = 128;  // states whose a, state and sums stay in the first cache
+constexpr int64_t kColumns = 512;  // states whose a, state and sums stay in the first cache
 
 template <class Scalar>
 struct Rows {
@@ -68,38 +53,171 @@ struct Rows {
   const double *ar, *ai;
 };
 
-template <class Scalar>
-RITZ_INLINE void advance_rows(const Rows<Scalar>& rows, const Scalar* v, double* sr, double* si,
+// state <- a state + v, x <- state: kCount steps of the columns from p on.
+template <int kWidth, int kCount, bool kWrites, class Scalar>
+RITZ_INLINE void advance(const Rows<Scalar>& rows, int64_t p, const Scalar* v, double* sr,
+                         double* si, Scalar* x) {
+  using Lane = Run<kWidth>;
+  const auto a = Lane::load(rows.ar + p), b = Lane::load(rows.ai + p);
+  auto r = Lane::load(static_cast<const double*>(sr + p));
+  auto i = Lane::load(static_cast<const double*>(si + p));
+  // All loads before all stores: two rows on, v has the last 12 bits of x's address, and the
+  // processor would wait for the store.
+  typename Lane::Value re[kCount], im[kCount];
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    re[k] = Lane::load(v + k * rows.stride + p);
+    im[k] = Lane::load(v + k * rows.stride + rows.imaginary + p);
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    const auto real = re[k] + a * r - b * i;
+    i = im[k] + a * i + b * r;
+    r = real;
+    re[k] = r;
+    im[k] = i;
+  }
+  if constexpr (kWrites) {
+#pragma GCC unroll 4
+    for (int k = 0; k < kCount; ++k) {
+      Lane::store(x + k * rows.stride + p, re[k]);
+      Lane::store(x + k * rows.stride + rows.imaginary + p, im[k]);
+    }
+  }
+  Lane::store(sr + p, r);
+  Lane::store(si + p, i);
+}
+
+// Backward: G <- conj(a) G + g, dv <- G, da += conj(x_before) G. x_before of the last of the kCount
+// steps is at `last`.
+template <int kWidth, int kCount, class Scalar>
+RITZ_INLINE void retreat(const Rows<Scalar>& rows, int64_t p, const Scalar* g, const Scalar* before,
+                         const Scalar* last, double* sr, double* si, Scalar* dv, double* tr,
+                         double* ti) {
+  using Lane = Run<kWidth>;
+  const auto a = Lane::load(rows.ar + p), b = Lane::load(rows.ai + p);
+  auto r = Lane::load(static_cast<const double*>(sr + p));
+  auto i = Lane::load(static_cast<const double*>(si + p));
+  auto sum_r = Lane::load(static_cast<const double*>(tr + p));
+  auto sum_i = Lane::load(static_cast<const double*>(ti + p));
+  typename Lane::Value re[kCount], im[kCount];  // loads before stores, as above
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    re[k] = Lane::load(g + k * rows.stride + p);
+    im[k] = Lane::load(g + k * rows.stride + rows.imaginary + p);
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    const auto real = re[k] + a * r + b * i;
+    i = im[k] + a * i - b * r;
+    r = real;
+    re[k] = r;
+    im[k] = i;
+    const Scalar* of = k + 1 == kCount ? last + p : before + k * rows.stride + p;
+    const auto x = Lane::load(of), y = Lane::load(of + rows.imaginary);
+    sum_r += x * r + y * i;
+    sum_i += x * i - y * r;
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    Lane::store(dv + k * rows.stride + p, re[k]);
+    Lane::store(dv + k * rows.stride + rows.imaginary + p, im[k]);
+  }
+  Lane::store(sr + p, r);
+  Lane::store(si + p, i);
+  Lane::store(tr + p, sum_r);
+  Lane::store(ti + p, sum_i);
+}
+
+// The next rows are asked for: a row is two pieces a stride apart, which the processor's own
+// prefetching does not see, and stores that miss would hold up all others behind them (measured:
+// 2.5 times the time at 16 MB).
+constexpr int64_t kLine = 16;  // columns asked for at once
+template <int kWrite, class Scalar>
+RITZ_INLINE void ask_for(const Rows<Scalar>& rows, const Scalar* x) {
+#pragma GCC unroll 4
+  for (int k = 0; k < kRows; ++k) {
+    __builtin_prefetch(x + (kRows + k) * rows.stride, kWrite);
+    __builtin_prefetch(x + (kRows + k) * rows.stride + rows.imaginary, kWrite);
+  }
+}
+
+template <int kCount, bool kWrites, class Scalar>
+RITZ_INLINE void advance_steps(const Rows<Scalar>& rows, const Scalar* v, double* sr, double* si,
+                               Scalar* x) {
+  const int64_t whole = rows.columns / kLanes * kLanes;
+  for (int64_t p = 0; p < whole; p += kLanes) {
+    if (kCount == kRows && p % kLine == 0) {
+      ask_for<0>(rows, v + p);
+      if constexpr (kWrites) ask_for<1>(rows, x + p);
+    }
+    advance<kLanes, kCount, kWrites>(rows, p, v, sr, si, x);
+  }
+  for (int64_t p = whole; p < rows.columns; ++p) advance<1, kCount, kWrites>(rows, p, v, sr, si, x);
+}
+template <bool kWrites, class Scalar>
+RITZ_INLINE void advance_rows(const Rows<Scalar>& given, const Scalar* v, double* sr, double* si,
                               Scalar* x) {
-  for (int64_t l = 0; l < rows.steps; ++l, v += rows.stride, x += rows.stride)
-    advance_loop(rows.columns, rows.ar, rows.ai, v, v + rows.imaginary, sr, si, x,
-                 x + rows.imaginary);
+  const Rows<Scalar> rows = given;  // a copy of its own: stores cannot change it
+  int64_t l = 0;
+  for (; l + kRows <= rows.steps; l += kRows, v += kRows * rows.stride) {
+    advance_steps<kRows, kWrites>(rows, v, sr, si, x);
+    if (kWrites) x += kRows * rows.stride;
+  }
+  for (; l < rows.steps; ++l, v += rows.stride) {
+    advance_steps<1, kWrites>(rows, v, sr, si, x);
+    if (kWrites) x += rows.stride;
+  }
 }
-template <class Scalar>
-RITZ_INLINE void follow_rows(const Rows<Scalar>& rows, const Scalar* v, double* sr, double* si) {
-  for (int64_t l = 0; l < rows.steps; ++l, v += rows.stride)
-    follow_loop(rows.columns, rows.ar, rows.ai, v, v + rows.imaginary, sr, si);
+
+template <int kCount, class Scalar>
+RITZ_INLINE void retreat_steps(const Rows<Scalar>& rows, const Scalar* g, const Scalar* before,
+                               const Scalar* last, double* sr, double* si, Scalar* dv, double* tr,
+                               double* ti) {
+  const int64_t whole = rows.columns / kLanes * kLanes;
+  for (int64_t p = 0; p < whole; p += kLanes) {
+    if (kCount == kRows && p % kLine == 0) {
+      ask_for<0>(rows, g + p);
+      ask_for<0>(rows, before + p);
+      ask_for<1>(rows, static_cast<const Scalar*>(dv + p));
+    }
+    retreat<kLanes, kCount>(rows, p, g, before, last, sr, si, dv, tr, ti);
+  }
+  for (int64_t p = whole; p < rows.columns; ++p)
+    retreat<1, kCount>(rows, p, g, before, last, sr, si, dv, tr, ti);
 }
-// `before`: x one step earlier in the forward direction; the last step has `first` or zero there.
+// `before`: x one step earlier in the direction of the scan; at the piece's last step `last` where
+// given.
 template <class Scalar>
-RITZ_INLINE void retreat_rows(const Rows<Scalar>& rows, const Scalar* g, const Scalar* before,
+RITZ_INLINE void retreat_rows(const Rows<Scalar>& given, const Scalar* g, const Scalar* before,
                               const Scalar* last, double* sr, double* si, Scalar* dv, double* tr,
                               double* ti) {
-  for (int64_t l = 0; l < rows.steps;
-       ++l, g += rows.stride, before += rows.stride, dv += rows.stride) {
-    const Scalar* x = l + 1 == rows.steps && last != nullptr ? last : before;
-    retreat_loop(rows.columns, rows.ar, rows.ai, g, g + rows.imaginary, x, x + rows.imaginary, sr,
-                 si, dv, dv + rows.imaginary, tr, ti);
+  const Rows<Scalar> rows = given;
+  const auto end = [&](int64_t l, int64_t count) __attribute__((always_inline)) {
+    return l + count == rows.steps && last != nullptr ? last : before + (count - 1) * rows.stride;
+  };
+  int64_t l = 0;
+  for (; l + kRows <= rows.steps; l += kRows) {
+    retreat_steps<kRows>(rows, g, before, end(l, kRows), sr, si, dv, tr, ti);
+    g += kRows * rows.stride;
+    before += kRows * rows.stride;
+    dv += kRows * rows.stride;
+  }
+  for (; l < rows.steps; ++l) {
+    retreat_steps<1>(rows, g, before, end(l, 1), sr, si, dv, tr, ti);
+    g += rows.stride;
+    before += rows.stride;
+    dv += rows.stride;
   }
 }
 
 #define RITZ_SCAN_ROWS(Scalar)                                                                     \
   RITZ_CLONES void run_advance(const Rows<Scalar>& rows, const Scalar* v, double* sr, double* si,  \
                                Scalar* x) {                                                        \
-    advance_rows(rows, v, sr, si, x);                                                              \
+    advance_rows<true>(rows, v, sr, si, x);                                                        \
   }                                                                                                \
   RITZ_CLONES void run_follow(const Rows<Scalar>& rows, const Scalar* v, double* sr, double* si) { \
-    follow_rows(rows, v, sr, si);                                                                  \
+    advance_rows<false, Scalar>(rows, v, sr, si, nullptr);                                         \
   }                                                                                                \
   RITZ_CLONES void run_retreat(const Rows<Scalar>& rows, const Scalar* g, const Scalar* before,    \
                                const Scalar* last, double* sr, double* si, Scalar* dv, double* tr, \

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "ritz/base/parallel.h"
-#include "ritz/sequence/detail/clones.h"
+#include "ritz/sequence/detail/lanes.h"
 #include "ritz/sequence/detail/scan_kernels.h"
 
 namespace ritz::sequence::detail {
@@ -31,18 +31,16 @@ struct System {
 
 // x <- a x + b u; returns sum Re(c x).
 RITZ_INLINE double step_loop(const System& s, double u, double* xr, double* xi) {
-  double lanes[kLanes] = {};
-  for (int64_t n = 0; n < s.N; n += kLanes) {
-    for (int64_t k = n; k < n + kLanes; ++k) {
-      const double re = s.ar[k] * xr[k] - s.ai[k] * xi[k] + s.br[k] * u;
-      const double im = s.ar[k] * xi[k] + s.ai[k] * xr[k] + s.bi[k] * u;
-      xr[k] = re;
-      xi[k] = im;
-      lanes[k - n] += s.cr[k] * re - s.ci[k] * im;
-    }
+  Double8 sum = {};
+  for (int64_t k = 0; k < s.N; k += kLanes) {
+    const Double8 a = load8(s.ar + k), b = load8(s.ai + k), r = load8(xr + k), i = load8(xi + k);
+    const Double8 re = load8(s.br + k) * u + a * r - b * i,
+                  im = load8(s.bi + k) * u + a * i + b * r;
+    store8(xr + k, re);
+    store8(xi + k, im);
+    sum += load8(s.cr + k) * re - load8(s.ci + k) * im;
   }
-  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) +
-         ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+  return sum8(sum);
 }
 
 template <class Scalar>
@@ -60,10 +58,10 @@ RITZ_INLINE void states_loop(const System& s, int64_t steps, int64_t stride, con
     const double in = static_cast<double>(*u);
     const double *xr = start, *xi = start + s.N;
     double *to_re = states, *to_im = states + s.N;
-    RITZ_INDEPENDENT
-    for (int64_t k = 0; k < s.N; ++k) {
-      to_re[k] = s.ar[k] * xr[k] - s.ai[k] * xi[k] + s.br[k] * in;
-      to_im[k] = s.ar[k] * xi[k] + s.ai[k] * xr[k] + s.bi[k] * in;
+    for (int64_t k = 0; k < s.N; k += kLanes) {
+      const Double8 a = load8(s.ar + k), b = load8(s.ai + k), r = load8(xr + k), i = load8(xi + k);
+      store8(to_re + k, load8(s.br + k) * in + a * r - b * i);
+      store8(to_im + k, load8(s.bi + k) * in + a * i + b * r);
     }
   }
 }
@@ -72,26 +70,29 @@ RITZ_INLINE void states_loop(const System& s, int64_t steps, int64_t stride, con
 // returns du = Re(conj(b) G).
 RITZ_INLINE double retreat(const System& s, double u, double g, const double* before,
                            const double* after, double* G, double* d) {
-  double lanes[kLanes] = {};
+  Double8 sum = {};
   const int64_t N = s.N;
-  double *Gr = G, *Gi = G + N;
-  for (int64_t n = 0; n < N; n += kLanes) {
-    for (int64_t k = n; k < n + kLanes; ++k) {
-      const double re = s.ar[k] * Gr[k] + s.ai[k] * Gi[k] + s.cr[k] * g;
-      const double im = s.ar[k] * Gi[k] - s.ai[k] * Gr[k] - s.ci[k] * g;
-      Gr[k] = re;
-      Gi[k] = im;
-      d[k] += before[k] * re + before[N + k] * im;
-      d[N + k] += before[k] * im - before[N + k] * re;
-      d[2 * N + k] += u * re;
-      d[3 * N + k] += u * im;
-      d[4 * N + k] += after[k] * g;
-      d[5 * N + k] -= after[N + k] * g;
-      lanes[k - n] += s.br[k] * re + s.bi[k] * im;
-    }
+  const auto add = [](double* to, const Double8& value) __attribute__((always_inline)) {
+    store8(to, load8(static_cast<const double*>(to)) + value);
+  };
+  for (int64_t k = 0; k < N; k += kLanes) {
+    const Double8 a = load8(s.ar + k), b = load8(s.ai + k);
+    const Double8 r = load8(static_cast<const double*>(G + k));
+    const Double8 i = load8(static_cast<const double*>(G + N + k));
+    const Double8 re = load8(s.cr + k) * g + a * r + b * i,
+                  im = a * i - b * r - load8(s.ci + k) * g;
+    store8(G + k, re);
+    store8(G + N + k, im);
+    const Double8 x = load8(before + k), y = load8(before + N + k);
+    add(d + k, x * re + y * im);
+    add(d + N + k, x * im - y * re);
+    add(d + 2 * N + k, u * re);
+    add(d + 3 * N + k, u * im);
+    add(d + 4 * N + k, load8(after + k) * g);
+    add(d + 5 * N + k, load8(after + N + k) * -g);
+    sum += load8(s.br + k) * re + load8(s.bi + k) * im;
   }
-  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) +
-         ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+  return sum8(sum);
 }
 template <class Scalar>
 RITZ_INLINE void retreat_loop(const System& s, int64_t steps, int64_t stride, const Scalar* u,

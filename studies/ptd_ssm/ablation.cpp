@@ -29,7 +29,7 @@ void ablation(const StudyContext& context, StudyResult& result) {
                        static_cast<int64_t>(sizes.size()));
       const auto made = sequence::perturb_hippo(n, {.generator = row.generator,
                                                     .rho = sizes[i],
-                                                    .steps = quick ? 200 : 600,
+                                                    .steps = quick ? 120 : 600,
                                                     .restarts = quick ? 1 : 4,
                                                     .seed = context.seed});
       row.rho.push_back(made.rho);

@@ -103,7 +103,7 @@ void transfer_functions(const StudyContext& context, StudyResult& result) {
   for (int64_t seed = 0; seed < seeds; ++seed) {
     context.progress("A: perturbations", seed, seeds);
     const uint64_t s = context.seed + static_cast<uint64_t>(seed);
-    const int64_t steps = quick ? 300 : 600, restarts = quick ? 2 : 4;
+    const int64_t steps = quick ? 250 : 600, restarts = quick ? 2 : 4;
     const auto made =
         sequence::perturb_hippo(n, {.rho = rho, .steps = steps, .restarts = restarts, .seed = s});
     if (seed == 0) shown = made;

@@ -184,13 +184,21 @@ void SequencePredict::run(Run& run) const {
                                           .lengths = lengths,
                                           .pairs = pairs},
                                 .vocabulary = model.options().vocabulary,
-                                .limit = limit.value_or(0),
+                                .limit = test ? 0 : limit.value_or(0),
                                 .needs_targets = false,
                                 .tensor = model.options().layer.tensor};
   if (!labels.empty()) options.classes = model.options().outputs;
   sequence::apply_metadata(loaded.metadata, options);
   if (options.vocabulary == 0) options.channels = model.options().channels;
-  const auto sequences = sequence::load_sequences(options);
+  auto sequences = sequence::load_sequences(options);
+  if (test) {
+    if (!sequences.test_inputs.defined()) {
+      throw DataError("--test", "data with a test set of their own", "none", data);
+    }
+    const int64_t all = sequences.test_inputs.size(0), n = std::min(all, limit.value_or(all));
+    sequences.inputs = sequences.test_inputs.narrow(0, 0, n);
+    sequences.targets = sequences.test_targets.narrow(0, 0, n);
+  }
   tell_inputs(sequences, run);
   check_fits(model.options(), sequences, checkpoint);
 

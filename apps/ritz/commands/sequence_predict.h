@@ -20,14 +20,14 @@ struct SequencePredict {
       "empty "
       "line begins a new sequence.";
   static constexpr std::string_view kExample =
-      "ritz sequence predict --checkpoint run/model.safetensors --data fashion-mnist --limit 100 "
+      "ritz sequence predict --checkpoint pixels/model.safetensors --data fashion-mnist --test "
       "--out P.npy";
 
   std::string checkpoint, data, lengths, pairs, labels, targets;
   std::optional<std::string> mode;
   std::optional<int64_t> limit;
   int64_t batch = 64;
-  bool raw = false;
+  bool raw = false, test = false;
 
   void declare(Options& options) {
     options.option("--checkpoint", checkpoint, "FILE", "the model (.safetensors)").required();
@@ -44,6 +44,7 @@ struct SequencePredict {
         .bare("data");
     options.option("--labels", labels, "FILE", "true classes: the accuracy is told");
     options.option("--targets", targets, "FILE", "true numbers: the mean squared error is told");
+    options.flag("--test", test, "the test images of fashion-mnist or of a folder");
     options.option("--limit", limit, "N", "take the first N sequences [all]").at_least(1);
     options.option("--batch", batch, "B", "sequences at a time").at_least(1);
     options.flag("--raw", raw, "outputs before the softmax");

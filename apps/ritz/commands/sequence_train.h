@@ -23,8 +23,8 @@ struct SequenceTrain {
       "the "
       "model.";
   static constexpr std::string_view kExample =
-      "ritz sequence train --model s4-ptd:2x32x32 --data fashion-mnist --pool 4 --limit 2000 "
-      "--epochs 2 --out run";
+      "ritz sequence train --model s4-ptd:2x16x16 --data fashion-mnist --pool 4 --limit 2000 "
+      "--epochs 1 --out pixels";
 
   SequenceDataOptions data;
   TrainingOptions training = adamw();

@@ -293,6 +293,7 @@ LayerOptions with_defaults(LayerOptions o) {
                           number_text(o.dt_min));
   }
   const std::string name = layer_kind_name(o.kind);
+  o.tensor = TensorOptions(o.tensor.device()).dtype(o.tensor.dtype());  // float32 where unsaid
   if (o.kind == LayerKind::gru) return o;
   if (o.width % o.systems != 0) {
     throw InvalidArgument("systems", "a divisor of the width " + std::to_string(o.width),

@@ -10,12 +10,19 @@ namespace {
 
 using Part = ChainParts::Part;
 
+/// No gradients recorded, nor views and versions: operations start faster, and a tensor whose view
+/// alone lives on counts as its only owner.
+struct NoGraph {
+  const at::NoGradGuard no_grad;
+  const at::AutoDispatchBelowADInplaceOrView below;
+};
+
 class ChainDerivatives final : public BatchDerivatives {
  public:
   ChainDerivatives(const Network& network, const Loss& loss, const Tensor& inputs,
                    const Tensor& targets, Product product)
       : loss_(loss), parts_(network, inputs), part_outputs_(parts_.parts().size()) {
-    const at::NoGradGuard no_grad;
+    const NoGraph no_graph;
     const bool backward = product == Product::hessian;
     if (backward) parts_.start_gradient(true);
     parts_.for_each([&](Part& part) {
@@ -31,7 +38,7 @@ class ChainDerivatives final : public BatchDerivatives {
   const Tensor& outputs() const override { return outputs_; }
 
   void add_hessian_products(const Tensor& V, const Tensor& out, double scale) override {
-    const at::NoGradGuard no_grad;
+    const NoGraph no_graph;
     parts_.for_groups(V.size(0), [&](int64_t first, int64_t k) {
       parts_.load_tangents(V.narrow(0, first, k));
       parts_.start_products(k);
@@ -46,7 +53,7 @@ class ChainDerivatives final : public BatchDerivatives {
   }
 
   Tensor jacobian_products(const Tensor& V) override {
-    const at::NoGradGuard no_grad;
+    const NoGraph no_graph;
     const auto Jv = at::empty({V.size(0), outputs_.size(0), outputs_.size(1)}, outputs_.options());
     parts_.for_groups(V.size(0), [&](int64_t first, int64_t k) {
       parts_.load_tangents(V.narrow(0, first, k));
@@ -60,7 +67,7 @@ class ChainDerivatives final : public BatchDerivatives {
   }
 
   void add_output_products(const Tensor& W, const Tensor& out, double scale) override {
-    const at::NoGradGuard no_grad;
+    const NoGraph no_graph;
     parts_.for_groups(W.size(0), [&](int64_t first, int64_t k) {
       parts_.start_products(k);
       const auto group = W.narrow(0, first, k);
@@ -93,7 +100,7 @@ std::unique_ptr<BatchDerivatives> chain_derivatives(const Network& network, cons
 
 Tensor add_chain_products(const Network& network, const Loss& loss, const Tensor& inputs,
                           const Tensor& targets, const ChainProducts& products) {
-  const at::NoGradGuard no_grad;
+  const NoGraph no_graph;
   const auto& [V, gradient, out, scale] = products;
   ChainParts parts(network, inputs);
   parts.start_gradient(false);

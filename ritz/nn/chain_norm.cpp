@@ -345,7 +345,8 @@ class BatchNorm final : public Norm {
     summed_ = mean_axes_;
   }
   std::pair<Tensor, Tensor> normalised(const Tensor& x) override {
-    if (stage_.count.defined()) stage_.count.add_(1);
+    if (stage_.count.defined()) stage_.count.add_(1).unsafeGetTensorImpl()->bump_version();
+    stage_.mean.unsafeGetTensorImpl()->bump_version();  // who keeps derivatives must notice
     const bool rows = x.dim() == 2 || x.dim() == 4;
     auto [hat, mean, r] =
         at::native_batch_norm(rows ? in_rows(x) : x, {}, {}, stage_.mean, stage_.variance,

@@ -2,10 +2,11 @@
 // batch and probes as the peer's.
 //
 //     adahessian_peer_bench prepare FOLDER resnet|transformer STEPS   writes weights, batch, probes
-//     adahessian_peer_bench run FOLDER resnet|transformer STEPS F THREADS
+//     adahessian_peer_bench run FOLDER resnet|transformer STEPS F THREADS chain|graph
 //
-// `run` answers with one line of JSON (seconds of each step; the peak of memory above the started
-// program's) and leaves the weights it reached in FOLDER/ritz.safetensors.
+// `chain`: as the training loop does, by the network's hand-written kernels; `graph`: by double
+// backward. `run` answers with one line of JSON (seconds of each step; the peak of memory above the
+// started program's) and leaves the weights it reached in FOLDER/ritz.safetensors.
 #include <torch/types.h>
 
 #include <cstdio>
@@ -68,8 +69,8 @@ int64_t status(const std::string& key) {
   return 0;
 }
 
-void run(const std::string& folder, const std::string& kind, int64_t steps, int64_t f,
-         int threads) {
+void run(const std::string& folder, const std::string& kind, int64_t steps, int64_t f, int threads,
+         bool chain) {
   ritz::set_threads(threads);
   const auto network = network_of(kind);
   ritz::nn::load_checkpoint(network, folder + "/weights.safetensors");
@@ -91,7 +92,12 @@ void run(const std::string& folder, const std::string& kind, int64_t steps, int6
   for (int64_t t = 0; t < steps; ++t) {
     const ritz::Timer timer;
     optimizer.zero_grad();
-    optimizer.backward(loss(network.forward(inputs), targets));
+    if (!chain || !optimizer
+                       .differentiate(
+                           {.network = network, .rule = loss, .inputs = inputs, .targets = targets})
+                       .defined()) {
+      optimizer.backward(loss(network.forward(inputs), targets));
+    }
     optimizer.step();
     seconds.push_back(timer.seconds());
   }
@@ -108,8 +114,9 @@ int main(int argc, char** argv) {
       prepare(words[1], words[2], std::stoll(words[3]));
       return 0;
     }
-    if (words.size() == 6 && words[0] == "run") {
-      run(words[1], words[2], std::stoll(words[3]), std::stoll(words[4]), std::stoi(words[5]));
+    if (words.size() == 7 && words[0] == "run" && (words[6] == "chain" || words[6] == "graph")) {
+      run(words[1], words[2], std::stoll(words[3]), std::stoll(words[4]), std::stoi(words[5]),
+          words[6] == "chain");
       return 0;
     }
   } catch (const std::exception& error) {
@@ -118,7 +125,7 @@ int main(int argc, char** argv) {
   }
   std::fputs(
       "usage: adahessian_peer_bench prepare FOLDER resnet|transformer STEPS | run FOLDER "
-      "resnet|transformer STEPS F THREADS\n",
+      "resnet|transformer STEPS F THREADS chain|graph\n",
       stderr);
   return 2;
 }

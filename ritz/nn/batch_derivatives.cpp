@@ -10,9 +10,7 @@ namespace ritz::nn::detail {
 std::unique_ptr<BatchDerivatives> make_batch_derivatives(const Batch& batch,
                                                          Differentiation differentiation) {
   if (differentiation == Differentiation::finite_difference) return difference_derivatives(batch);
-  // The kernels know evaluation mode alone.
-  const bool training = batch.network.is_training && batch.network.is_training();
-  if (differentiation == Differentiation::automatic && batch.network.chain && !training) {
+  if (differentiation == Differentiation::automatic && batch.network.chain) {
     return chain_derivatives(batch.network, batch.loss, batch.inputs, batch.targets, batch.product);
   }
   return autograd_derivatives(batch);

@@ -207,6 +207,10 @@ class Scale final : public Step {
   }
   Tensor backward(Tensor dy, bool wanted) override {
     dy_ = dy;
+    if (weights_->wants_gradient()) {
+      weights_->gradient(lane_).add_(channel_sums((dy * x_).unsqueeze(0))[0]);
+      weights_->bias_gradient(lane_).add_(channel_sums(dy.unsqueeze(0))[0]);
+    }
     return wanted ? dy * channels(weights_->value()) : Tensor();
   }
   Tensor forward_tangent(Tensor Rx, const Block& block) override {

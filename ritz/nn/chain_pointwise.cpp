@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ritz/nn/detail/chain_norm_kernels.h"
 #include "ritz/nn/detail/chain_step.h"
 
 namespace ritz::nn::detail {
@@ -12,7 +13,7 @@ namespace {
 class Relu final : public Step {
  public:
   void kept(std::vector<Tensor>& tensors) const override { tensors.push_back(y_); }
-  Tensor forward(Tensor x) override { return y_ = at::relu(x); }
+  Tensor forward(Tensor x) override { return y_ = sole_owner(x) ? x.relu_() : at::relu(x); }
   Tensor backward(Tensor dy, bool wanted) override {
     return wanted ? masked(std::move(dy)) : Tensor();
   }
@@ -56,8 +57,15 @@ Slopes slopes(Activation kind, const Tensor& x) {
       return {x * s, s + x * d, d * (2 + x * (1 - 2 * s))};
     }
     case Activation::gelu: {  // x Phi(x), Phi the normal distribution function and phi its density
-      const auto phi = (-0.5 * x * x).exp() * (1 / std::sqrt(2 * std::numbers::pi));
-      const auto Phi = 0.5 * (1 + (x * std::sqrt(0.5)).erf());
+      auto phi = (x * x).mul_(-0.5).exp_().mul_(1 / std::sqrt(2 * std::numbers::pi));
+      auto erf = (x * std::sqrt(0.5)).erf_();
+      if (x.is_cpu() && x.is_contiguous() && x.scalar_type() == at::kFloat) {
+        auto value = at::empty_like(x);
+        gelu_slopes(x.const_data_ptr<float>(), value.data_ptr<float>(), erf.data_ptr<float>(),
+                    phi.data_ptr<float>(), x.numel());
+        return {value, erf, phi};
+      }
+      const auto Phi = 0.5 * (1 + erf);
       return {x * Phi, Phi + x * phi, phi * (2 - x * x)};
     }
     case Activation::relu:

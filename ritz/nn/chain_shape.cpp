@@ -49,6 +49,29 @@ class Reshape final : public LinearMap {
   std::vector<int64_t> to_;
 };
 
+class Transpose final : public LinearMap {
+ public:
+  Tensor forward(Tensor x) override { return apply(x, 1); }
+
+ private:
+  Tensor apply(const Tensor& x, int64_t) const override { return x.transpose(1, 2); }
+  Tensor adjoint(const Tensor& dy, int64_t) const override { return dy.transpose(1, 2); }
+};
+
+class TokenMean final : public LinearMap {
+ public:
+  Tensor forward(Tensor x) override {
+    shape_ = x.sizes().vec();
+    return apply(x, 1);
+  }
+
+ private:
+  Tensor apply(const Tensor& x, int64_t) const override { return x.mean(1); }
+  Tensor adjoint(const Tensor& dy, int64_t k) const override {
+    return (dy / static_cast<double>(shape_[1])).unsqueeze(1).expand(input_shape(k));
+  }
+};
+
 class GlobalAverage final : public LinearMap {
  public:
   Tensor forward(Tensor x) override {
@@ -143,6 +166,12 @@ class Residual final : public Step {
     auto Ry = body_.forward_tangent(Rx, block);
     return sum(std::move(Ry), shortcut_.forward_tangent(std::move(Rx), block));
   }
+  Dual consume(Dual dy, const Block& block, bool wanted) override {
+    auto dx = body_.consume(dy, block, wanted);
+    auto around = shortcut_.consume(std::move(dy), block, wanted);
+    return {sum(std::move(dx.value), std::move(around.value)),
+            sum(std::move(dx.tangent), std::move(around.tangent))};
+  }
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override {
     auto Rdx = body_.backward_tangent(Rdy, block, wanted);
     return sum(std::move(Rdx), shortcut_.backward_tangent(std::move(Rdy), block, wanted));
@@ -163,6 +192,12 @@ std::unique_ptr<Step> max_pool_step(int64_t kernel) {
 }
 std::unique_ptr<Step> reshape_step(std::vector<int64_t> shape) {
   return std::make_unique<Reshape>(std::move(shape));
+}
+std::unique_ptr<Step> token_mean_step() {
+  return std::make_unique<TokenMean>();
+}
+std::unique_ptr<Step> transpose_step() {
+  return std::make_unique<Transpose>();
 }
 std::unique_ptr<Step> residual_step(Sequence body, Sequence shortcut) {
   return std::make_unique<Residual>(std::move(body), std::move(shortcut));

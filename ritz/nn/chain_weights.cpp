@@ -107,39 +107,58 @@ void Weights::start_products(int64_t k, int64_t lanes) {
   }
 }
 
+Weights::Pulled Weights::pulled(const Sums& sums) const {
+  const auto& s = source_;
+  Pulled out;
+  if (!s.mean.defined()) {
+    out.weight = sums.weight;
+    if (s.bias.defined()) out.bias = sums.bias;
+    return out;
+  }
+  if (s.weight.defined()) out.weight = per_channel(gain_) * sums.weight;
+  if (s.bias.defined()) out.bias = gain_ * sums.bias;
+  if (s.shift.defined()) out.shift = sums.bias;
+  if (s.gain.defined()) {
+    out.gain = sums.bias * centred_bias_;
+    out.gain += s.weight.defined() ? sum_but(sums.weight * s.weight.value, 2) : sums.weight;
+    out.gain *= deviation_;
+  }
+  return out;
+}
+
+void Weights::add(const Tensor& out, const Pulled& what, double scale) const {
+  const std::pair<const ParameterPlace&, const Tensor&> places[] = {{source_.weight, what.weight},
+                                                                    {source_.bias, what.bias},
+                                                                    {source_.gain, what.gain},
+                                                                    {source_.shift, what.shift}};
+  for (const auto& [place, tensor] : places)
+    if (tensor.defined()) part_of(out, place).add_(tensor, scale);
+}
+
+void Weights::add_gradient(const Tensor& out, double scale) const {
+  add(out.unsqueeze(0), pulled({gradient_.weight.unsqueeze(0), gradient_.bias.unsqueeze(0)}),
+      scale);
+}
+
 void Weights::add_products(const Tensor& out, double scale, bool second_order) {
   const auto& s = source_;
-  const auto add = [&](const ParameterPlace& place, const Tensor& what) {
-    part_of(out, place).add_(what, scale);
-  };
   if (!s.mean.defined()) {
-    for (const auto& product : std::exchange(products_, {})) {
-      add(s.weight, product.weight);
-      if (s.bias.defined()) add(s.bias, product.bias);
-    }
+    for (const auto& product : std::exchange(products_, {})) add(out, pulled(product), scale);
     return;
   }
-  const auto [sum, bias_sum] = total(std::exchange(products_, {}));
-  const bool mixed = second_order && gradient_.weight.defined();
-  const bool mixed_gain = mixed && gain_tangent_.defined();
-  if (s.weight.defined()) {
-    auto product = per_channel(gain_) * sum;
-    if (mixed_gain) product += per_channel(gain_tangent_) * gradient_.weight;
-    add(s.weight, product);
+  auto sum = pulled(total(std::exchange(products_, {})));
+  if (second_order && gradient_.weight.defined()) {
+    if (gain_tangent_.defined()) {
+      if (s.weight.defined()) sum.weight += per_channel(gain_tangent_) * gradient_.weight;
+      if (s.bias.defined()) sum.bias += gain_tangent_ * gradient_.bias;
+    }
+    if (s.gain.defined() && raw_tangent_.defined()) {
+      auto mixed = sum_but(gradient_.weight * raw_tangent_, 2);
+      if (raw_bias_tangent_.defined()) mixed += gradient_.bias * raw_bias_tangent_;
+      sum.gain += mixed * deviation_;
+    }
   }
-  if (s.bias.defined()) {
-    auto product = gain_ * bias_sum;
-    if (mixed_gain) product += gain_tangent_ * gradient_.bias;
-    add(s.bias, product);
-  }
-  if (s.shift.defined()) add(s.shift, bias_sum);
-  if (s.gain.defined()) {
-    auto product = bias_sum * centred_bias_;
-    product += s.weight.defined() ? sum_but(sum * s.weight.value, 2) : sum;
-    if (mixed) product += sum_but(gradient_.weight * raw_tangent_, 2);
-    if (mixed && raw_bias_tangent_.defined()) product += gradient_.bias * raw_bias_tangent_;
-    add(s.gain, product * deviation_);
-  }
+  add(out, sum, scale);
 }
 
 }  // namespace ritz::nn::detail

@@ -63,6 +63,8 @@ Tensor StageLayer::forward(const Tensor& x) {
                    return at::max_pool2d(x, {s.kernel, s.kernel});
                  },
                  [&](const FlattenStage&) { return x.flatten(1); },
+                 [&](const TokenMeanStage&) { return x.mean(1); },
+                 [&](const TransposeStage&) { return x.transpose(1, 2); },
                  [&](const ReshapeStage& s) {
                    std::vector<int64_t> shape{x.size(0)};
                    shape.insert(shape.end(), s.shape.begin(), s.shape.end());

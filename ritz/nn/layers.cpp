@@ -8,6 +8,8 @@
 namespace ritz::nn {
 namespace {
 
+constexpr double kMomentum = 0.1;  // of batch norm's running statistics
+
 int index_of(const ParameterIndex& index, const Tensor& parameter) {
   if (!parameter.defined()) return -1;
   const auto found = index.find(parameter.unsafeGetTensorImpl());
@@ -209,6 +211,11 @@ Tensor LayerNorm::forward(const Tensor& x) {
   return record(x, at::layer_norm(x, weight.sizes(), weight, bias, eps));
 }
 
+bool LayerNorm::append_stages(Chain& chain, const ParameterIndex& index) const {
+  chain.emplace_back(LayerNormStage{index_of(index, weight), index_of(index, bias), eps});
+  return all_found(index, *this);
+}
+
 std::vector<Tensor> LayerNorm::sample_gradients(const Tensor& input, const Tensor& gradient) const {
   const Tensor centred = input - input.mean(-1, true);
   const Tensor hat = centred * (centred.square().mean(-1, true) + eps).rsqrt();
@@ -235,12 +242,13 @@ Tensor BatchNorm2d::forward(const Tensor& x) {
     return record(x, x * scale.view(shape) + (bias - running_mean * scale).view(shape));
   }
   return record(x, at::batch_norm(x, weight, bias, running_mean, running_var, is_training(),
-                                  /*momentum=*/0.1, eps, /*cudnn_enabled=*/true));
+                                  kMomentum, eps, /*cudnn_enabled=*/true));
 }
 
 bool BatchNorm2d::append_stages(Chain& chain, const ParameterIndex& index) const {
   chain.emplace_back(ChannelAffineStage{index_of(index, weight), index_of(index, bias),
-                                        running_mean, running_var, eps});
+                                        running_mean, running_var, eps, kMomentum,
+                                        num_batches_tracked});
   return all_found(index, *this);
 }
 
@@ -269,6 +277,11 @@ Tensor Embedding::forward(const Tensor& x) {
   return record(x, at::embedding(weight, x));
 }
 
+bool Embedding::append_stages(Chain& chain, const ParameterIndex& index) const {
+  chain.emplace_back(EmbeddingStage{index_of(index, weight)});
+  return all_found(index, *this);
+}
+
 std::vector<Tensor> Embedding::sample_gradients(const Tensor& input, const Tensor& gradient) const {
   const int64_t n = input.size(0), count = weight.size(0), width = weight.size(1);
   const Tensor first = at::arange(n, input.options()).mul_(count).unsqueeze(1);
@@ -286,6 +299,11 @@ PositionEmbedding::PositionEmbedding(int64_t tokens, int64_t width) {
 
 Tensor PositionEmbedding::forward(const Tensor& x) {
   return record(x, x + weight);
+}
+
+bool PositionEmbedding::append_stages(Chain& chain, const ParameterIndex& index) const {
+  chain.emplace_back(PositionStage{index_of(index, weight)});
+  return all_found(index, *this);
 }
 
 std::vector<Tensor> PositionEmbedding::sample_gradients(const Tensor&,
@@ -313,6 +331,12 @@ Tensor SelfAttention::forward(const Tensor& x) {
       parts[0].matmul(parts[1].transpose(2, 3)) / std::sqrt(static_cast<double>(d));
   const Tensor mixed = soft_weights(scores, is_dual(weight)).matmul(parts[2]);  // [n, h, t, d]
   return out_proj_->forward(mixed.transpose(1, 2).reshape({n, t, w}));
+}
+
+bool SelfAttention::append_stages(Chain& chain, const ParameterIndex& index) const {
+  chain.emplace_back(LinearStage{index_of(index, weight), index_of(index, bias)});
+  chain.emplace_back(AttentionStage{heads});
+  return out_proj_->append_stages(chain, index) && all_found(index, *this);
 }
 
 Tensor SelfAttention::input_rows(const Tensor& input) const {

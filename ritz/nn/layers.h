@@ -35,7 +35,7 @@ using ParameterIndex = std::map<const c10::TensorImpl*, int>;
 class Layer : public torch::nn::Module {
  public:
   virtual Tensor forward(const Tensor& x) = 0;
-  /// Appends the stages that compute this layer in evaluation mode; false where the chain has none.
+  /// Appends the stages that compute this layer; false where the chain has none.
   virtual bool append_stages(Chain& chain, const ParameterIndex& index) const;
 };
 
@@ -95,6 +95,7 @@ class LayerNorm : public ParameterLayer {
  public:
   explicit LayerNorm(int64_t width, double eps = 1e-5);
   Tensor forward(const Tensor& x) override;
+  bool append_stages(Chain& chain, const ParameterIndex& index) const override;
   std::vector<Tensor> sample_gradients(const Tensor& input, const Tensor& gradient) const override;
   const double eps;
 };
@@ -116,6 +117,7 @@ class Embedding : public ParameterLayer {
  public:
   Embedding(int64_t count, int64_t width);
   Tensor forward(const Tensor& x) override;
+  bool append_stages(Chain& chain, const ParameterIndex& index) const override;
   std::vector<Tensor> sample_gradients(const Tensor& input, const Tensor& gradient) const override;
 };
 
@@ -124,6 +126,7 @@ class PositionEmbedding : public ParameterLayer {
  public:
   PositionEmbedding(int64_t tokens, int64_t width);
   Tensor forward(const Tensor& x) override;
+  bool append_stages(Chain& chain, const ParameterIndex& index) const override;
   std::vector<Tensor> sample_gradients(const Tensor& input, const Tensor& gradient) const override;
 };
 
@@ -135,6 +138,7 @@ class SelfAttention : public ParameterLayer {
  public:
   SelfAttention(int64_t width, int64_t heads);
   Tensor forward(const Tensor& x) override;
+  bool append_stages(Chain& chain, const ParameterIndex& index) const override;
   Tensor input_rows(const Tensor& input) const override;
   Tensor output_rows(const Tensor& output_gradient) const override;
   std::vector<Tensor> sample_gradients(const Tensor& input, const Tensor& gradient) const override;
@@ -144,7 +148,8 @@ class SelfAttention : public ParameterLayer {
   std::shared_ptr<Linear> out_proj_;
 };
 
-/// A layer without parameters, described by its stage: activation, pooling, flatten, reshape.
+/// A layer without parameters, described by its stage: activation, pooling, flatten, reshape,
+/// transpose, mean over tokens.
 class StageLayer : public Layer {
  public:
   explicit StageLayer(Stage stage) : stage_(std::move(stage)) {}

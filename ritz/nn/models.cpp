@@ -175,24 +175,12 @@ std::shared_ptr<Layer> resnet(const std::string& description, const ModelOptions
 }
 
 /// [n, ...] -> [n, H, C W]: the rows of an image as tokens.
-class ImageRows : public Layer {
- public:
-  explicit ImageRows(std::vector<int64_t> image) : image_(std::move(image)) {}
-  Tensor forward(const Tensor& x) override {
-    const int64_t n = x.size(0);
-    return x.reshape({n, image_[0], image_[1], image_[2]})
-        .transpose(1, 2)
-        .reshape({n, image_[1], -1});
-  }
-
- private:
-  const std::vector<int64_t> image_;
-};
-
-class TokenMean : public Layer {
- public:
-  Tensor forward(const Tensor& x) override { return x.mean(1); }
-};
+std::shared_ptr<Layer> image_rows(const std::vector<int64_t>& image) {
+  auto rows = std::make_shared<Sequential>();
+  rows->add("image", stage(ReshapeStage{image})).add("rows", stage(TransposeStage{}));
+  rows->add("tokens", stage(ReshapeStage{{image[1], image[0] * image[2]}}));
+  return rows;
+}
 
 std::shared_ptr<Layer> transformer(const std::string& description, const ModelOptions& options) {
   const auto parts = split(description, ':');
@@ -202,7 +190,7 @@ std::shared_ptr<Layer> transformer(const std::string& description, const ModelOp
   const int64_t width = sizes[1], heads = width % 16 == 0 ? width / 16 : 1;
   const auto image = image_shape(description, options.input_shape);
   auto net = std::make_shared<Sequential>();
-  net->add("rows", std::make_shared<ImageRows>(image));
+  net->add("rows", image_rows(image));
   net->add("embed", std::make_shared<Linear>(image[0] * image[2], width));
   net->add("position", std::make_shared<PositionEmbedding>(image[1], width));
   for (int64_t i = 0; i < sizes[0]; ++i) {
@@ -216,7 +204,7 @@ std::shared_ptr<Layer> transformer(const std::string& description, const ModelOp
                             {"gelu", make_activation(Activation::gelu)},
                             {"linear2", std::make_shared<Linear>(2 * width, width)}}));
   }
-  net->add("norm", std::make_shared<LayerNorm>(width)).add("mean", std::make_shared<TokenMean>());
+  net->add("norm", std::make_shared<LayerNorm>(width)).add("mean", stage(TokenMeanStage{}));
   net->add("fc", std::make_shared<Linear>(width, options.outputs));
   return net;
 }

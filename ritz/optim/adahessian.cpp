@@ -2,11 +2,14 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "ritz/base/check_tensor.h"
 #include "ritz/base/random.h"
 #include "ritz/base/timer.h"
+#include "ritz/nn/detail/chain_kernels.h"
 #include "ritz/nn/detail/double_backward.h"
 #include "ritz/optim/detail/adahessian_kernels.h"
 #include "ritz/optim/detail/fused.h"
@@ -34,6 +37,10 @@ HessianSchedule checked(const HessianSchedule& s) {
   check_at_least("warm_samples", s.warm_samples, 1);
   return s;
 }
+
+/// Of the multiply-adds of gradient and product in one pass, 9 a weight and sample, 3 are the
+/// gradient's.
+constexpr double kShareBeyondGradient = 6.0 / 9.0;
 
 /// All rules are means over so many consecutive entries, row by row.
 int64_t block_length(const Tensor& parameter, const HessianBlock& block) {
@@ -279,32 +286,98 @@ Tensor AdaHessian::probe(uint64_t seed, int64_t t, int64_t sample, size_t place,
   return random.rademacher(parameter.sizes(), parameter.options().requires_grad(false));
 }
 
+int64_t AdaHessian::probe_count() const {
+  return now() == 1 ? std::max(schedule_.probes, schedule_.warm_samples) : schedule_.probes;
+}
+
+bool AdaHessian::signed_means() const {
+  const auto is_signed = [](const auto& group) { return values(group.options()).signed_mean; };
+  return std::any_of(param_groups_.begin(), param_groups_.end(), is_signed);
+}
+
+void AdaHessian::take(int64_t probe, std::vector<Tensor> h, std::vector<Tensor> z) {
+  const auto s = static_cast<size_t>(probe);
+  if (products_.size() == s) {  // the first micro-batch
+    products_.push_back(std::move(h));
+    if (signed_means()) probes_.push_back(std::move(z));  // such means need z again
+    return;
+  }
+  auto& sums = products_[s];
+  for (size_t i = 0; i < h.size(); ++i) {
+    if (!h[i].defined()) continue;
+    sums[i] = sums[i].defined() ? sums[i] + h[i] : h[i];
+  }
+}
+
 void AdaHessian::add_products(const Pass& pass, const std::vector<Tensor>& gradients,
                               const std::vector<Tensor>& parameters) {
-  const int64_t t = now();
-  const int64_t probes =
-      t == 1 ? std::max(schedule_.probes, schedule_.warm_samples) : schedule_.probes;
-  const bool first_micro_batch = products_.empty();
-  bool signed_mean = false;  // such means need z again
-  for (const auto& group : param_groups_) signed_mean |= values(group.options()).signed_mean;
+  const int64_t probes = probe_count();
   for (int64_t s = 0; s < probes; ++s) {
     std::vector<Tensor> z;
     for (size_t i = 0; i < parameters.size(); ++i) {
-      z.push_back(probe(schedule_.seed, t, s, i, parameters[i]));
+      z.push_back(probe(schedule_.seed, now(), s, i, parameters[i]));
     }
     std::vector<Tensor> h = products(pass, gradients, parameters, z, s + 1 == probes);
     const at::NoGradGuard no_graph;
-    if (first_micro_batch) {
-      products_.push_back(std::move(h));
-      if (signed_mean) probes_.push_back(std::move(z));
-      continue;
-    }
-    auto& sums = products_[static_cast<size_t>(s)];
-    for (size_t i = 0; i < h.size(); ++i) {
-      if (!h[i].defined()) continue;
-      sums[i] = sums[i].defined() ? sums[i] + h[i] : h[i];
+    take(s, std::move(h), std::move(z));
+  }
+}
+
+Tensor AdaHessian::differentiate(const MicroBatch& batch) {
+  if (!looks(now()) || schedule_.products != HessianProducts::double_backward ||
+      !batch.network.chain) {
+    return {};
+  }
+  const at::NoGradGuard no_graph;
+  std::map<const void*, int64_t> offsets;  // in the network's flat vector
+  int64_t P = 0;
+  for (const auto& [name, value] : batch.network.parameters) {
+    offsets[value.unsafeGetTensorImpl()] = P;
+    P += value.numel();
+  }
+  std::vector<Tensor> parameters;
+  for (const Slot& slot : slots()) {
+    if (!offsets.contains(slot.parameter.unsafeGetTensorImpl())) return {};
+    parameters.push_back(slot.parameter);
+  }
+  if (products_.empty()) seconds_ = 0;
+  const Timer timer;
+  const auto piece = [&](const Tensor& flat, size_t i) {
+    const Tensor& w = parameters[i];
+    return flat.narrow(0, offsets[w.unsafeGetTensorImpl()], w.numel()).view(w.sizes());
+  };
+  const int64_t probes = probe_count();
+  const TensorOptions options = batch.network.options();
+  const Tensor V = at::zeros({probes, P}, options);
+  for (int64_t s = 0; s < probes; ++s) {
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      piece(V[s], i).copy_(probe(schedule_.seed, now(), s, i, parameters[i]));
     }
   }
+  const Tensor gradient = at::zeros({P}, options), h = at::zeros({probes, P}, options);
+  const double n = static_cast<double>(batch.inputs.size(0));
+  const double scale = batch.weight * loss_scale_ / (batch.rule.mean ? n : 1);
+  const Tensor outputs =
+      nn::detail::add_chain_products(batch.network, batch.rule, batch.inputs, batch.targets,
+                                     {.V = V, .gradient = gradient, .products = h, .scale = scale});
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    Tensor& sum = parameters[i].mutable_grad();
+    if (sum.defined()) {
+      sum.add_(piece(gradient, i));
+    } else {
+      sum = piece(gradient, i).clone();  // optimisers do not take views
+    }
+  }
+  for (int64_t s = 0; s < probes; ++s) {
+    std::vector<Tensor> of_probe, z;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      of_probe.push_back(piece(h[s], i));
+      z.push_back(piece(V[s], i));
+    }
+    take(s, std::move(of_probe), std::move(z));
+  }
+  seconds_ += timer.seconds() * kShareBeyondGradient;
+  return batch.rule(outputs, batch.targets) * batch.weight;
 }
 
 std::vector<Tensor> AdaHessian::products(const Pass& pass, const std::vector<Tensor>& gradients,

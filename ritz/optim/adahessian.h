@@ -62,7 +62,8 @@ struct AdaHessianOptions {
 
 /// How an optimiser finds H z.
 enum class HessianProducts {
-  double_backward,    // reverse over reverse, of the same forward pass
+  double_backward,    // exact: reverse over reverse, of the same forward pass; differentiate() by
+                      // the network's chain (ritz/nn/chain.h) where it has one
   finite_difference,  // (g(w + e z) - g(w - e z)) / 2e, e = 1e-3 max(1, rms w): two more gradients
   gauss_newton        // J^T H_L J z: positive semi-definite; needs to know loss and outputs
 };
@@ -80,7 +81,7 @@ struct HessianSchedule {
 
 /// Memory: m as the parameters; v as the block means (1/9 of a 3 x 3 kernel); as much as v again
 /// for D where f > 1; the gradient's graph while backward() runs, on steps that look at the Hessian
-/// alone.
+/// alone, or nothing of the kind where differentiate() finds a chain.
 /// Ranks: h (block means of z h where signed) is averaged over `group` before sizes are taken, so
 /// that P ranks with batch b are one with batch P b; the reference averages nothing.
 class AdaHessian : public Typed<AdaHessianOptions> {
@@ -99,6 +100,10 @@ class AdaHessian : public Typed<AdaHessianOptions> {
   /// sums (with the same z for all micro-batches of a step). Throws InvalidArgument where the loss
   /// has no graph, Unsupported naming an operation that cannot be differentiated twice.
   void backward(const Pass& pass) override;
+  /// backward() for a network with a chain, on steps that look: gradient and H z in one pass of
+  /// hand-written kernels (ritz/nn/detail/chain_kernels.h), equal to rounding. Undefined where the
+  /// step does not look, another way to H z was asked for, or a parameter is not the network's.
+  Tensor differentiate(const MicroBatch& batch) override;
   /// A closure returns a loss with its graph; backward() is called here.
   Tensor step(LossClosure closure = nullptr) override;
 
@@ -130,6 +135,9 @@ class AdaHessian : public Typed<AdaHessianOptions> {
   bool looks(int64_t step) const;
   void extend_state();
   std::vector<Slot> slots();
+  int64_t probe_count() const;
+  bool signed_means() const;
+  void take(int64_t probe, std::vector<Tensor> h, std::vector<Tensor> z);
   void add_products(const Pass& pass, const std::vector<Tensor>& gradients,
                     const std::vector<Tensor>& parameters);
   std::vector<Tensor> products(const Pass& pass, const std::vector<Tensor>& gradients,

@@ -62,6 +62,14 @@ struct Pass {
   std::function<Tensor()> again = {};
 };
 
+/// A micro-batch before its forward pass.
+struct MicroBatch {
+  const nn::Network& network;  // in training mode, if that is wanted
+  const nn::Loss& rule;
+  Tensor inputs, targets;
+  double weight = 1;  // its loss is weight rule(network(inputs), targets)
+};
+
 /// An optimiser that can be checkpointed and that reports on itself.
 class Optimizer : public torch::optim::Optimizer {
  public:
@@ -95,6 +103,10 @@ class Optimizer : public torch::optim::Optimizer {
   /// for optimisers that differentiate it once more.
   virtual void backward(const Pass& pass) { pass.loss.backward(); }
   void backward(const Tensor& loss) { backward(Pass{.loss = loss}); }
+  /// Forward and backward of a micro-batch without autograd, for optimisers that know a better way:
+  /// adds the gradient to the parameters' and returns the loss. Undefined where there is none, the
+  /// default: then the caller builds the graph and calls backward().
+  virtual Tensor differentiate(const MicroBatch&) { return {}; }
   /// Seconds that backward() of this step took beyond the loss's gradient.
   virtual double seconds_beyond_gradient() const { return 0; }
   /// The loss of the step, its mean over all ranks, before step(); for optimisers that change their

@@ -188,20 +188,30 @@ class Training {
       const Tensor inputs = task_.data.inputs.index_select(0, rows);
       const Tensor targets = task_.data.targets.index_select(0, rows);
       const double weight = 1.0 / static_cast<double>(options_.accumulate);
-      const auto loss_of = [&](const Tensor& outputs) {
-        const Tensor loss = task_.loss(outputs, targets);
-        return options_.accumulate > 1 ? loss * weight : loss;
-      };
-      const Tensor outputs = task_.network.forward(inputs);
-      const Tensor loss = loss_of(outputs);
-      task_.optimizer.backward(
-          {.loss = loss, .outputs = outputs, .rule = &task_.loss, .weight = weight, .again = [&] {
-             const nn::detail::BufferGuard unchanged(task_.network, true);
-             return loss_of(task_.network.forward(inputs));
-           }});
+      Tensor loss = task_.optimizer.differentiate({.network = task_.network,
+                                                   .rule = task_.loss,
+                                                   .inputs = inputs,
+                                                   .targets = targets,
+                                                   .weight = weight});
+      if (!loss.defined()) loss = loss_by_graph(inputs, targets, weight);
       total = total.defined() ? total + loss.detach() : loss.detach();
     }
     return total;
+  }
+
+  Tensor loss_by_graph(const Tensor& inputs, const Tensor& targets, double weight) {
+    const auto loss_of = [&](const Tensor& outputs) {
+      const Tensor loss = task_.loss(outputs, targets);
+      return options_.accumulate > 1 ? loss * weight : loss;
+    };
+    const Tensor outputs = task_.network.forward(inputs);
+    const Tensor loss = loss_of(outputs);
+    task_.optimizer.backward(
+        {.loss = loss, .outputs = outputs, .rule = &task_.loss, .weight = weight, .again = [&] {
+           const nn::detail::BufferGuard unchanged(task_.network, true);
+           return loss_of(task_.network.forward(inputs));
+         }});
+    return loss;
   }
 
   Statistics statistics() const {

@@ -6,14 +6,16 @@
 #include "ritz/base/error.h"
 #include "ritz/base/random.h"
 #include "ritz/base/threads.h"
+#include "ritz/nn/detail/memory_meter.h"
 
 namespace ritz::nn {
 namespace {
 
 using detail::Product;
 
-// The plain twin: the chain read aloud in differentiable torch operations.
-Tensor run(const Chain& chain, const std::vector<Tensor>& theta, Tensor x) {
+// The plain twin: the chain read aloud in differentiable torch operations. Batch norm in training
+// mode leaves the running statistics alone.
+Tensor run(const Chain& chain, const std::vector<Tensor>& theta, Tensor x, bool training = false) {
   const auto at_or_none = [&](int i) { return i < 0 ? Tensor() : theta[i]; };
   for (const auto& stage : chain) {
     if (const auto* s = std::get_if<LinearStage>(&stage)) {
@@ -46,8 +48,30 @@ Tensor run(const Chain& chain, const std::vector<Tensor>& theta, Tensor x) {
           break;
       }
     } else if (const auto* s = std::get_if<ChannelAffineStage>(&stage)) {
-      x = at::batch_norm(x, at_or_none(s->weight), at_or_none(s->bias), s->mean, s->variance, false,
-                         0, s->eps, false);
+      x = at::batch_norm(x, at_or_none(s->weight), at_or_none(s->bias), s->mean.clone(),
+                         s->variance.clone(), training, 0, s->eps, false);
+    } else if (const auto* s = std::get_if<LayerNormStage>(&stage)) {
+      const auto centred = x - x.mean(-1, true);
+      x = centred / (centred.square().mean(-1, true) + s->eps).sqrt() * theta[s->weight] +
+          theta[s->bias];
+    } else if (const auto* s = std::get_if<AttentionStage>(&stage)) {
+      const auto parts = x.chunk(3, -1);
+      std::vector<Tensor> heads;
+      const int64_t d = parts[0].size(-1) / s->heads;
+      for (int64_t h = 0; h < s->heads; ++h) {
+        const auto q = parts[0].narrow(-1, h * d, d), k = parts[1].narrow(-1, h * d, d);
+        const auto e = (at::einsum("nid,njd->nij", {q, k}) / std::sqrt(double(d))).exp();
+        heads.push_back((e / e.sum(-1, true)).matmul(parts[2].narrow(-1, h * d, d)));
+      }
+      x = at::cat(heads, -1);
+    } else if (const auto* s = std::get_if<PositionStage>(&stage)) {
+      x = x + theta[s->weight];
+    } else if (const auto* s = std::get_if<EmbeddingStage>(&stage)) {
+      x = theta[s->weight].index_select(0, x.flatten()).view({x.size(0), x.size(1), -1});
+    } else if (std::get_if<TokenMeanStage>(&stage)) {
+      x = x.mean(1);
+    } else if (std::get_if<TransposeStage>(&stage)) {
+      x = x.transpose(1, 2);
     } else if (const auto* s = std::get_if<AveragePoolStage>(&stage)) {
       x = s->kernel ? at::avg_pool2d(x, s->kernel) : x.mean({2, 3});
     } else if (const auto* s = std::get_if<MaxPoolStage>(&stage)) {
@@ -59,7 +83,7 @@ Tensor run(const Chain& chain, const std::vector<Tensor>& theta, Tensor x) {
       shape.insert(shape.begin(), x.size(0));
       x = x.reshape(shape);
     } else if (const auto* s = std::get_if<ResidualStage>(&stage)) {
-      x = run(s->body, theta, x) + run(s->shortcut, theta, x);
+      x = run(s->body, theta, x, training) + run(s->shortcut, theta, x, training);
     }
   }
   return x;
@@ -161,6 +185,26 @@ std::vector<Problem> problems() {
                  {LinearStage{0, 1}, ActivationStage{A::tanh}, LinearStage{0, 1}, FlattenStage{},
                   LinearStage{2, -1}},
                  {2, 4}});
+  all.push_back(
+      {"a transformer's block",
+       {{6, 4}, {6}, {5, 6}, {6}, {6}, {18, 6}, {18}, {6, 6}, {6}, {6}, {6}, {3, 6}, {3}},
+       {ReshapeStage{{2, 5, 2}}, TransposeStage{}, ReshapeStage{{5, 4}}, LinearStage{0, 1},
+        PositionStage{2},
+        ResidualStage{.body = {LayerNormStage{3, 4, 1e-2}, LinearStage{5, 6}, AttentionStage{2},
+                               LinearStage{7, 8}},
+                      .shortcut = {}},
+        LayerNormStage{9, 10}, ActivationStage{A::gelu}, TokenMeanStage{}, LinearStage{11, 12}},
+       {20}});
+  all.push_back({"norm, attention and position before any weight",
+                 {{6}, {6}, {4, 2}, {3, 2}},
+                 {LayerNormStage{0, 1}, AttentionStage{1}, PositionStage{2}, TokenMeanStage{},
+                  LinearStage{3, -1}},
+                 {4, 6}});
+  all.push_back({"attention and position first",
+                 {{4, 2}, {2}, {2}, {3, 2}},
+                 {AttentionStage{2}, PositionStage{0}, LayerNormStage{1, 2, .1},
+                  ActivationStage{A::tanh}, TokenMeanStage{}, LinearStage{3, -1}},
+                 {4, 6}});
   return all;
 }
 
@@ -205,6 +249,18 @@ Tensor flat(const std::vector<Tensor>& parts, const Network& network) {
   return at::cat(all);
 }
 
+// Tokens before an embedding.
+Instance sentences(at::ScalarType type) {
+  const Problem problem{"embedding",
+                        {{5, 6}, {6, 6}, {4, 2}, {3, 2}},
+                        {EmbeddingStage{0}, LinearStage{1, -1}, AttentionStage{1}, PositionStage{2},
+                         TokenMeanStage{}, LinearStage{3, -1}},
+                        {4}};
+  auto made = make(problem, LossKind::cross_entropy, type);
+  made.inputs = RandomStream(4).integers({7, 4}, 0, 4);  // the last row of the table is not used
+  return made;
+}
+
 // Rows of the derivative of a vector y in theta, by one backward pass each.
 Tensor jacobian(const Tensor& y, const Network& network) {
   const auto theta = network.parameter_values();
@@ -223,9 +279,9 @@ struct Oracle {
   Tensor gradient, hessian, jacobian;  // [P], [P, P], [n c, P]
 };
 
-Oracle oracle(const Instance& at_point, const Loss& loss) {
+Oracle oracle(const Instance& at_point, const Loss& loss, bool training = false) {
   const auto theta = at_point.network.parameter_values();
-  const auto z = run(*at_point.network.chain, theta, at_point.inputs);
+  const auto z = run(*at_point.network.chain, theta, at_point.inputs, training);
   const auto g = flat(torch::autograd::grad({loss.per_sample(z, at_point.targets).sum()}, theta, {},
                                             true, true, true),
                       at_point.network);
@@ -236,42 +292,87 @@ double difference(const Tensor& a, const Tensor& b) {
   return ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item<double>();
 }
 
-class ChainKernels : public testing::TestWithParam<std::tuple<LossKind, at::ScalarType>> {};
+/// All products of a batch against the oracle's matrices.
+void expect_derivatives_of(const Instance& point, const Loss& loss, const Oracle& expected,
+                           double tolerance) {
+  const auto P = point.network.parameter_count();
+  const auto options = point.network.options();
+  const auto I = at::eye(P, options);
+
+  const auto second =
+      detail::chain_derivatives(point.network, loss, point.inputs, point.targets, Product::hessian);
+  auto H = at::ones({P, P}, options);
+  second->add_hessian_products(I, H, 2);
+  EXPECT_LE(difference((H - 1) / 2, expected.hessian), tolerance);
+  auto again = at::zeros({1, P}, options);
+  second->add_hessian_products(I.narrow(0, P / 2, 1), again, 1);
+  EXPECT_LE(difference(again[0], expected.hessian[P / 2]), tolerance);
+
+  auto gradient = at::ones({P}, options), HV = at::ones({2, P}, options);
+  const auto V = RandomStream(6).normal({2, P}, options);
+  const auto z =
+      detail::add_chain_products(point.network, loss, point.inputs, point.targets,
+                                 {.V = V, .gradient = gradient, .products = HV, .scale = 2});
+  EXPECT_TRUE(at::allclose(z, second->outputs(), 1e-4, 1e-6));
+  EXPECT_LE(difference((gradient - 1) / 2, expected.gradient), tolerance);
+  EXPECT_LE(difference((HV - 1) / 2, V.mm(expected.hessian)), tolerance);
+
+  const auto first = detail::chain_derivatives(point.network, loss, point.inputs, point.targets,
+                                               Product::jacobian);
+  const auto J = first->jacobian_products(I);
+  EXPECT_LE(difference(J.flatten(1).t(), expected.jacobian), tolerance);
+  const auto n = point.inputs.size(0);
+  const auto U = at::eye(3 * n, options).view({3 * n, n, 3});
+  auto Jt = at::zeros({3 * n, P}, options);
+  first->add_output_products(U, Jt, 1);
+  EXPECT_LE(difference(Jt, expected.jacobian), tolerance);
+  auto g = at::zeros({1, P}, options);
+  first->add_output_products(loss.output_gradient(first->outputs(), point.targets).unsqueeze(0), g,
+                             1);
+  EXPECT_LE(difference(g[0], expected.gradient), tolerance);
+}
+
+class ChainKernels : public testing::TestWithParam<std::tuple<LossKind, at::ScalarType>> {
+ protected:
+  at::ScalarType type() const { return std::get<1>(GetParam()); }
+  Loss loss() const {
+    const auto kind = std::get<0>(GetParam());
+    return {.kind = kind, .label_smoothing = kind == LossKind::cross_entropy ? .1 : 0};
+  }
+  // Sums of some hundred terms of either sign, through up to five layers.
+  double tolerance() const { return type() == at::kDouble ? 1e-10 : 1e-4; }
+};
 
 TEST_P(ChainKernels, HessianJacobianAndGradientEqualAutogradsForEveryStage) {
-  const auto [kind, type] = GetParam();
-  // Sums of some hundred terms of either sign, through up to five layers.
-  const double tolerance = type == at::kDouble ? 1e-10 : 1e-4;
-  const Loss loss{.kind = kind, .label_smoothing = kind == LossKind::cross_entropy ? .1 : 0};
   for (const auto& problem : problems()) {
     SCOPED_TRACE(problem.name);
-    const auto point = make(problem, kind, type);
-    const auto expected = oracle(point, loss);
-    const auto P = point.network.parameter_count();
-    const auto I = at::eye(P, point.inputs.options());
+    const auto point = make(problem, loss().kind, type());
+    expect_derivatives_of(point, loss(), oracle(point, loss()), tolerance());
+  }
+  if (loss().kind != LossKind::cross_entropy) return;
+  const auto point = sentences(type());
+  expect_derivatives_of(point, loss(), oracle(point, loss()), tolerance());
+}
 
-    const auto second = detail::chain_derivatives(point.network, loss, point.inputs, point.targets,
-                                                  Product::hessian);
-    auto H = at::ones({P, P}, point.inputs.options());
-    second->add_hessian_products(I, H, 2);
-    EXPECT_LE(difference((H - 1) / 2, expected.hessian), tolerance);
-    auto again = at::zeros({1, P}, point.inputs.options());
-    second->add_hessian_products(I.narrow(0, P / 2, 1), again, 1);
-    EXPECT_LE(difference(again[0], expected.hessian[P / 2]), tolerance);
-
-    const auto first = detail::chain_derivatives(point.network, loss, point.inputs, point.targets,
-                                                 Product::jacobian);
-    const auto J = first->jacobian_products(I);
-    EXPECT_LE(difference(J.flatten(1).t(), expected.jacobian), tolerance);
-    const auto n = point.inputs.size(0);
-    const auto U = at::eye(3 * n, point.inputs.options()).view({3 * n, n, 3});
-    auto Jt = at::zeros({3 * n, P}, point.inputs.options());
-    first->add_output_products(U, Jt, 1);
-    EXPECT_LE(difference(Jt, expected.jacobian), tolerance);
-    auto g = at::zeros({1, P}, point.inputs.options());
-    first->add_output_products(loss.output_gradient(first->outputs(), point.targets).unsqueeze(0),
-                               g, 1);
-    EXPECT_LE(difference(g[0], expected.gradient), tolerance);
+TEST_P(ChainKernels, InTrainingModeBatchNormIsDifferentiatedThroughItsStatistics) {
+  const Problem images{
+      "images",
+      {{3, 1, 3, 3}, {3}, {3}, {3, 3, 3, 3}, {3}, {3}, {3}, {3, 3}, {3}, {3}},
+      {Conv2dStage{.weight = 0, .padding = 1}, affine(1, 2, 3), ActivationStage{Activation::relu},
+       ResidualStage{.body = {Conv2dStage{.weight = 3, .bias = 4, .padding = 1}, affine(5, 6, 3)},
+                     .shortcut = {}},
+       ActivationStage{Activation::softplus}, AveragePoolStage{0}, LinearStage{7, -1},
+       affine(8, 9, 3)},
+      {1, 5, 4}};
+  const Problem norm_first{"a norm before any weight",
+                           {{4}, {4}, {3, 4}},
+                           {affine(0, 1, 4), ActivationStage{Activation::tanh}, LinearStage{2, -1}},
+                           {4}};
+  for (const auto& problem : {images, norm_first}) {
+    SCOPED_TRACE(problem.name);
+    auto point = make(problem, loss().kind, type());
+    point.network.is_training = [] { return true; };
+    expect_derivatives_of(point, loss(), oracle(point, loss(), true), tolerance());
   }
 }
 
@@ -343,6 +444,51 @@ TEST(ChainKernelsParts, ProductsDoNotDisturbOneAnother) {
   d->add_output_products(at::ones({2, 7, 3}, at::kDouble), other.narrow(0, 0, 2), 1);
   d->add_hessian_products(V, after, 1);
   EXPECT_TRUE(before.equal(after));
+}
+
+TEST(ChainKernelsParts, OnePassMovesRunningStatisticsOnceAsLibtorchDoes) {
+  const Problem problem{"vectors", {{3, 4}, {3}, {3}}, {LinearStage{0, -1}, affine(1, 2, 3)}, {4}};
+  auto point = make(problem, LossKind::cross_entropy, at::kDouble);
+  auto& stage = std::get<ChannelAffineStage>(const_cast<Chain&>(*point.network.chain)[1]);
+  stage.count = at::zeros({}, at::kLong);
+  const auto mean = stage.mean.clone(), variance = stage.variance.clone();
+  at::batch_norm(point.inputs.mm(point.network.parameters[0].value.detach().t()), {}, {}, mean,
+                 variance, true, stage.momentum, stage.eps, false);
+  point.network.is_training = [] { return true; };
+  const auto P = point.network.parameter_count();
+  const auto zeros = [&] { return at::zeros({1, P}, at::kDouble); };
+  detail::add_chain_products(point.network, {}, point.inputs, point.targets,
+                             {.V = zeros(), .gradient = zeros()[0], .products = zeros()});
+  EXPECT_LE(difference(stage.mean, mean), 1e-15);
+  EXPECT_LE(difference(stage.variance, variance), 1e-15);
+  EXPECT_EQ(stage.count.item<int64_t>(), 1);
+}
+
+// Two activations a step, x and R x, and a few in flight, of one part: more samples cost nothing
+// but a part's share.
+TEST(ChainKernelsParts, OnePassNeedsNoMoreMemoryForMoreParts) {
+  const Problem deep{
+      "deep",
+      {{64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {3, 64}},
+      {LinearStage{0, -1}, ActivationStage{Activation::tanh}, LinearStage{1, -1},
+       ActivationStage{Activation::tanh}, LinearStage{2, -1}, ActivationStage{Activation::tanh},
+       LinearStage{3, -1}, ActivationStage{Activation::tanh}, LinearStage{4, -1},
+       ActivationStage{Activation::tanh}, LinearStage{5, -1}, ActivationStage{Activation::tanh},
+       LinearStage{6, -1}},
+      {64}};
+  const auto peak = [&](int64_t n) {
+    const auto point = make(deep, LossKind::cross_entropy, at::kFloat, n);
+    const auto P = point.network.parameter_count();
+    const auto V = at::ones({1, P}), g = at::zeros({P}), h = at::zeros({1, P});
+    const detail::MemoryMeter meter;
+    detail::add_chain_products(point.network, {}, point.inputs, point.targets,
+                               {.V = V, .gradient = g, .products = h});
+    return static_cast<double>(meter.peak());
+  };
+  const int before = threads();
+  set_threads(1);  // one part at a time
+  EXPECT_LT(peak(1 << 17), 1.1 * peak(1 << 16));
+  set_threads(before);
 }
 
 TEST(ChainKernelsParts, ANetworkWithoutAChainIsUnsupported) {

@@ -16,6 +16,9 @@
 // alone (forward, backward) is done once per batch and kept. Multiply-adds per weight, sample and
 // tangent: H V 6, GGN 4, a gradient 3 (the first layer, which has no input derivative: 2, 2 and 2).
 //
+// Norms, attention and batch norm over the batch's own statistics have the same four rules
+// (chain_norm.cpp, chain_attention.cpp).
+//
 // A channel affine (batch norm in evaluation mode) behind a dense step is folded into its weights,
 // tangents and products (chain_weights.h): W' = s W, so no pass over activations is spent on it.
 #include <memory>
@@ -24,11 +27,27 @@
 
 namespace ritz::nn::detail {
 
-/// Derivatives of a batch of a network that has a chain; the batch-norm statistics are the running
-/// ones. Keeps the inputs of dense steps and, for Product::hessian, their output gradients; works
-/// through the batch in parts that fit the cache. dtype and device are the parameters'.
+/// Derivatives of a batch of a network that has a chain, in the network's mode: in training mode
+/// its forward pass moves running statistics. Keeps the inputs of dense steps and, for
+/// Product::hessian, their output gradients; works through the batch in parts that fit the cache.
+/// dtype and device are the parameters'.
 std::unique_ptr<BatchDerivatives> chain_derivatives(const Network& network, const Loss& loss,
                                                     const Tensor& inputs, const Tensor& targets,
                                                     Product product);
+
+/// What a single pass adds to.
+struct ChainProducts {
+  Tensor V;         // [k, P]
+  Tensor gradient;  // [P]    += scale * gradient of sum_i loss_i
+  Tensor products;  // [k, P] += scale * V H
+  double scale = 1;
+};
+/// Gradient and Hessian products by one pass over the batch, in the network's mode; returns the
+/// outputs [n, c]. As V is known from the start, each part of the batch goes forward and backward
+/// with its tangents at once, and what a step kept is gone when it has been passed: two activations
+/// a step, x and R x, at a time of one part, where double backward keeps x, dy and the graph's
+/// derivatives of both for the whole batch.
+Tensor add_chain_products(const Network& network, const Loss& loss, const Tensor& inputs,
+                          const Tensor& targets, const ChainProducts& products);
 
 }  // namespace ritz::nn::detail

@@ -21,6 +21,12 @@ struct Block {
   bool second_order = false;  // keep R x going forward; add the terms with dy going backward
 };
 
+/// A gradient and its tangents, both in a step's output or both in its input.
+struct Dual {
+  Tensor value;    // dy [n, ...]
+  Tensor tangent;  // R dy [k, n, ...]
+};
+
 class Step {
  public:
   virtual ~Step() = default;
@@ -32,6 +38,8 @@ class Step {
   virtual Tensor forward_tangent(Tensor Rx, const Block& block) = 0;
   /// R dx of R dy; adds R dw to the products of the step's weights.
   virtual Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) = 0;
+  /// Both backward rules at once, after which the step is spent.
+  virtual Dual consume(Dual dy, const Block& block, bool wanted);
   virtual bool has_parameters() const { return false; }
   /// Appends what is kept between products, and nothing that is kept for one.
   virtual void kept(std::vector<Tensor>& tensors) const = 0;
@@ -44,11 +52,14 @@ class Sequence final : public Step {
   Tensor backward(Tensor dy, bool wanted) override;
   Tensor forward_tangent(Tensor Rx, const Block& block) override;
   Tensor backward_tangent(Tensor Rdy, const Block& block, bool wanted) override;
+  /// Destroys each step behind it: what it kept is free before the next one asks for memory.
+  Dual consume(Dual dy, const Block& block, bool wanted) override;
   bool has_parameters() const override;
   void kept(std::vector<Tensor>& tensors) const override;
   void add(std::unique_ptr<Step> step) { steps_.push_back(std::move(step)); }
 
  private:
+  bool parameters_below(size_t i) const;
   std::vector<std::unique_ptr<Step>> steps_;
 };
 
@@ -58,12 +69,24 @@ std::unique_ptr<Step> conv_step(std::shared_ptr<Weights> weights, const Conv2dSt
                                 int64_t lane);
 /// y = s x + t over dimension 1.
 std::unique_ptr<Step> scale_step(std::shared_ptr<Weights> weights, int64_t lane);
+// chain_tokens.cpp
+std::unique_ptr<Step> position_step(std::shared_ptr<Weights> weights, int64_t lane);
+std::unique_ptr<Step> embedding_step(std::shared_ptr<Weights> weights, int64_t lane);
+// chain_norm.cpp
+std::unique_ptr<Step> layer_norm_step(std::shared_ptr<Weights> weights, double eps, int64_t lane);
+/// Batch norm in training mode: the whole batch must go through at once.
+std::unique_ptr<Step> batch_norm_step(std::shared_ptr<Weights> weights,
+                                      const ChannelAffineStage& stage, int64_t lane);
+// chain_attention.cpp
+std::unique_ptr<Step> attention_step(int64_t heads);
 // chain_pointwise.cpp
 std::unique_ptr<Step> activation_step(Activation kind);
 // chain_shape.cpp
 std::unique_ptr<Step> average_pool_step(int64_t kernel);
 std::unique_ptr<Step> max_pool_step(int64_t kernel);
 std::unique_ptr<Step> reshape_step(std::vector<int64_t> shape);  // of one sample; {-1}: flatten
+std::unique_ptr<Step> token_mean_step();
+std::unique_ptr<Step> transpose_step();
 std::unique_ptr<Step> residual_step(Sequence body, Sequence shortcut);
 
 /// Whether t may be overwritten: nobody else holds it or its memory.

@@ -30,7 +30,7 @@ struct ParameterPlace {
 ///
 /// with G' [out, ...], g' [out] the batch's gradient in W', b'. Terms with G', g' are the
 /// second-order ones. Shapes: W [out, ...]; blocks have k in front; `scale` steps have no W: W' is
-/// s itself, [out].
+/// s itself, [out]. Norms are as dense steps: W their gain, b their shift.
 class Weights {
  public:
   struct Source {
@@ -52,14 +52,18 @@ class Weights {
   const Tensor& bias_product(int64_t lane) const { return products_[at(lane)].bias; }
   bool wants_bias_product() const { return bias_.defined(); }
 
-  /// Folded weights mix G' into second-order products: the steps must hand it over while going
-  /// backward.
-  bool wants_gradient() const { return source_.mean.defined() && source_.weight.defined(); }
+  /// Folded weights mix G' into second-order products.
+  bool mixes_gradient() const { return source_.mean.defined() && source_.weight.defined(); }
+  /// Whether the steps must hand G' over while going backward.
+  bool wants_gradient() const { return !gradients_.empty(); }
   const Tensor& gradient(int64_t lane) const { return gradients_[at(lane)].weight; }
   const Tensor& bias_gradient(int64_t lane) const { return gradients_[at(lane)].bias; }
   void start_gradient(int64_t lanes);
   /// Sums the lanes' gradients; none is taken in from here on.
   void finish_gradient();
+
+  /// out [P] += scale * the gradient in the parameters.
+  void add_gradient(const Tensor& out, double scale) const;
 
   /// Reads V [k, P].
   void load_tangents(const Tensor& V);
@@ -74,6 +78,12 @@ class Weights {
     Tensor weight, bias;
   };
   static size_t at(int64_t lane) { return static_cast<size_t>(lane); }
+  /// R G of each parameter but for the second-order terms: linear in R G' and R g'.
+  struct Pulled {
+    Tensor weight, bias, gain, shift;  // undefined where there is no such parameter
+  };
+  Pulled pulled(const Sums& sums) const;
+  void add(const Tensor& out, const Pulled& what, double scale) const;
   static Sums total(std::vector<Sums> lanes);
   Tensor per_channel(const Tensor& of_channels) const;  // [..., out] -> [..., out, 1, ...] like W
 

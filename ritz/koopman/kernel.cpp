@@ -71,6 +71,17 @@ Tensor values(const Kernel& kernel, const Tensor& a, const Tensor& b) {
                                       : of_products(kernel, a.matmul(b.mH()));
 }
 
+/// Mean of ||x - origin|| (of ||x||, where it is undefined), a block of rows at a time.
+double mean_length(const Tensor& states, const Tensor& origin) {
+  const int64_t block = std::max<int64_t>(1, (1 << 20) / std::max<int64_t>(1, states.size(1)));
+  double sum = 0;
+  for (int64_t begin = 0; begin < states.size(0); begin += block) {
+    const Tensor rows = prepare(states.slice(0, begin, begin + block), origin);
+    sum += squared_norms(rows).sqrt().sum().item<double>();
+  }
+  return sum / static_cast<double>(states.size(0));
+}
+
 void check_rows(const Tensor& a, const Tensor& b) {
   check_floating("a", a, /*complex=*/true);
   check_floating("b", b, /*complex=*/true);
@@ -147,10 +158,9 @@ Tensor Kernel::gram(const Tensor& a) const {
 
 double mean_spread(const Tensor& states) {
   check_dim("states", states, 2);
-  const Tensor wide = detail::float64(states);
-  const Tensor centred = wide - wide.mean(0);
-  const double spread = squared_norms(centred).sqrt().mean().item<double>();
-  const double size = squared_norms(wide).sqrt().mean().item<double>();
+  const Tensor mean = states.mean(0, /*keepdim=*/false,
+                                  states.is_complex() ? torch::kComplexDouble : torch::kFloat64);
+  const double spread = mean_length(states, mean), size = mean_length(states, Tensor());
   if (!(spread > 1e-14 * size)) {
     throw InvalidArgument("kernel scale", "states that differ from their mean",
                           "constant data (scale 0)");
@@ -181,7 +191,7 @@ Kernel make_kernel(KernelKind kind, const Tensor& states, double scale, int64_t 
   if (scale > 0 || kind == KernelKind::linear) {
     kernel.scale = scale > 0 ? scale : 1;
   } else if (kind == KernelKind::polynomial) {
-    kernel.scale = squared_norms(detail::float64(states)).sqrt().mean().item<double>();
+    kernel.scale = mean_length(states, Tensor());
     if (!(kernel.scale > 0)) {
       throw InvalidArgument("kernel scale", "states other than zero", "all zero (scale 0)");
     }

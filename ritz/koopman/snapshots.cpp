@@ -7,7 +7,7 @@
 namespace ritz::koopman {
 namespace {
 
-constexpr int64_t kCheckRows = 1 << 14;
+constexpr int64_t kCheckedAtOnce = 1 << 20;  // numbers: a block stays in cache
 
 Tensor as_states(std::string_view name, const Tensor& data) {
   check_floating(name, data, /*complex=*/true);
@@ -55,9 +55,13 @@ Masks read_mask(const Tensor& mask, at::IntArrayRef shape, int64_t S, int64_t d)
 
 /// No NaN and no Inf in the rows that are used; a block at a time, so that a mapped file stays one.
 void check_states(std::string_view name, const Tensor& states, const Tensor& left_out) {
-  for (int64_t begin = 0; begin < states.size(0); begin += kCheckRows) {
-    const int64_t count = std::min(kCheckRows, states.size(0) - begin);
-    const Tensor bad = ~states.narrow(0, begin, count).isfinite();
+  const int64_t rows = std::max<int64_t>(1, kCheckedAtOnce / states.size(1));
+  for (int64_t begin = 0; begin < states.size(0); begin += rows) {
+    const int64_t count = std::min(rows, states.size(0) - begin);
+    const Tensor block = states.narrow(0, begin, count);
+    // NaN and Inf survive a sum, which is one pass; a sum can also overflow, so look again.
+    if (block.sum().isfinite().item<bool>()) continue;
+    const Tensor bad = ~block.isfinite();
     if (!bad.any().item<bool>()) continue;
     const Tensor counted = bad.cpu() & ~left_out.narrow(0, begin, count).unsqueeze(1);
     if (!counted.any().item<bool>()) continue;

@@ -43,7 +43,7 @@ Series load_series(const KoopmanDataOptions& data, Run& run) {
                 .single = N == 1};
   if (!data.mask.empty()) {
     const auto raw = io::list_arrays(data.files[0]);
-    series.columns = raw[0].shape.back();
+    series.columns = raw[0].shape.size() > 1 ? raw[0].shape.back() : 1;
   }
   return series;
 }

@@ -7,6 +7,7 @@
 #include "ritz/base/parallel.h"
 #include "ritz/base/threads.h"
 #include "ritz/sequence/detail/lanes.h"
+#include "ritz/sequence/detail/stream_kernel.h"
 
 namespace ritz::sequence::detail {
 namespace {
@@ -228,6 +229,19 @@ RITZ_SCAN_ROWS(float)
 RITZ_SCAN_ROWS(double)
 #undef RITZ_SCAN_ROWS
 
+// Rows too many for the caches, by the kernel that writes past them; false where it cannot.
+bool stream(const Rows<float>& rows, const float* v, double* sr, double* si, float* x) {
+  const bool fits = rows.columns % 8 == 0 && rows.imaginary % 8 == 0 && rows.stride % 8 == 0 &&
+                    reinterpret_cast<uintptr_t>(x) % 32 == 0;
+  if (!fits || rows.steps * rows.columns * 8 < kStreamedBytes || !has_stream_kernel()) return false;
+  stream_scan({rows.steps, rows.stride, rows.imaginary, rows.columns, rows.ar, rows.ai}, v, sr, si,
+              x);
+  return true;
+}
+bool stream(const Rows<double>&, const double*, double*, double*, double*) {
+  return false;
+}
+
 // conj(a)^steps state, for the state that chunks hand on; a few multiplications, so not vector
 // code.
 void multiply_power(int64_t count, const double* ar, const double* ai, int64_t steps, double sign,
@@ -374,9 +388,10 @@ void scan_forward(const ScanProblem<Scalar>& p, int64_t chunk) {
       },
       [&](int64_t b, const Block& block, int64_t, int64_t from, int64_t steps, double* r,
           double* i) {
-        if (steps > 0)
-          run_advance(rows(block, steps), p.v + offset(b, from) + block.first, r, i,
-                      p.x + offset(b, from) + block.first);
+        if (steps <= 0) return;
+        const Scalar* v = p.v + offset(b, from) + block.first;
+        Scalar* x = p.x + offset(b, from) + block.first;
+        if (!stream(rows(block, steps), v, r, i, x)) run_advance(rows(block, steps), v, r, i, x);
       });
   for (int64_t b = 0; b < p.B; ++b)
     std::fill(p.x + (b * p.L + length(b)) * row, p.x + (b + 1) * p.L * row, Scalar(0));

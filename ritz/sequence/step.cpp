@@ -87,6 +87,11 @@ MimoStepper::MimoStepper(const Tensor& a, const Tensor& Bbar, const Tensor& C, c
   const int64_t P = a.size(0);
   check_shape("Bbar", Bbar, {P, -1});
   check_shape("C", C, {-1, P});
+  if (D.defined()) {
+    check_shape("D", D, {C.size(0)});
+    if (Bbar.size(1) != C.size(0))
+      throw InvalidArgument("D", "as many outputs as inputs beside it", describe(D));
+  }
   a_ = wide(a);
   const Tensor b = wide(Bbar), c = wide(C);
   B_ = torch::cat({torch::real(b), torch::imag(b)}, 0).contiguous();   // [2P, H]

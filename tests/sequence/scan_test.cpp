@@ -81,6 +81,16 @@ TEST(Scan, SameBitsOnOneThreadAndTwo) {
   set_threads(before);
 }
 
+TEST(Scan, RowsBeyondTheCachesAreThoseOfShortChunks) {
+  // 9 MB of states go past the caches, by a kernel of their own; chunks of 1000 rows do not.
+  const Tensor a = decaying(256), v = random_real({1, 4501, 512}, 3).to(torch::kFloat32);
+  for (const bool reverse : {false, true}) {
+    const Tensor whole = diagonal_scan(a, v, {.reverse = reverse});
+    const Tensor parts = diagonal_scan(a, v, {.reverse = reverse, .chunk = 1000});
+    EXPECT_LE(largest_difference(whole, parts), 1e-6 * parts.abs().max().item<double>());
+  }
+}
+
 TEST(Scan, GradientsOfPolesInputsAndInitialState) {
   for (const bool reverse : {false, true})
     for (const int64_t chunk : {0, 3}) {

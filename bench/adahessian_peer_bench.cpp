@@ -6,7 +6,8 @@
 //
 // `chain`: as the training loop does, by the network's hand-written kernels; `graph`: by double
 // backward. `run` answers with one line of JSON (seconds of each step; the peak of memory above the
-// started program's) and leaves the weights it reached in FOLDER/ritz.safetensors.
+// started program's) and leaves the gradient and |D| that the first step saw in
+// FOLDER/ritz.safetensors.
 #include <torch/types.h>
 
 #include <cstdio>
@@ -69,6 +70,22 @@ int64_t status(const std::string& key) {
   return 0;
 }
 
+// After one step m is (1 - beta1) g and v is (1 - beta2) D^2.
+void write_first_step(const std::string& folder, const ritz::nn::Network& network,
+                      ritz::optim::AdaHessian& optimizer) {
+  std::vector<ritz::io::Array> arrays;
+  for (const auto& [name, value] : optimizer.state_dict()) {
+    const auto dot = name.find('.');
+    if (dot == std::string::npos || !name.starts_with("exp_")) continue;
+    const auto& parameter = network.parameters[std::stoul(name.substr(dot + 1))].name;
+    const bool gradient = name.starts_with("exp_avg.");
+    arrays.push_back(
+        ritz::io::to_array((gradient ? "g " : "D ") + parameter,
+                           gradient ? value / (1 - 0.9) : (value / (1 - 0.999)).sqrt()));
+  }
+  ritz::io::write_arrays(folder + "/ritz.safetensors", arrays, {.force = true});
+}
+
 void run(const std::string& folder, const std::string& kind, int64_t steps, int64_t f, int threads,
          bool chain) {
   ritz::set_threads(threads);
@@ -100,9 +117,9 @@ void run(const std::string& folder, const std::string& kind, int64_t steps, int6
     }
     optimizer.step();
     seconds.push_back(timer.seconds());
+    if (t == 0) write_first_step(folder, network, optimizer);
   }
   std::cout << json{{"seconds", seconds}, {"peak_kb", status("VmHWM:") - started}} << std::endl;
-  ritz::nn::save_network(network, folder + "/ritz.safetensors", {}, true);
 }
 
 }  // namespace

@@ -80,6 +80,16 @@ class Transformer(torch.nn.Module):
         return self.fc(self.norm(x).mean(1))
 
 
+def write_first_step(folder, model, optimizer):
+    """The gradient and |D| that the first step saw: m is (1 - beta1) g and v is (1 - beta2) D^2."""
+    tensors = {}
+    for name, p in model.named_parameters():
+        state = optimizer.state[p]
+        tensors["g " + name] = (state["exp_avg"] / (1 - 0.9)).contiguous()
+        tensors["D " + name] = (state["exp_hessian_diag_sq"] / (1 - 0.999)).sqrt().contiguous()
+    save_file(tensors, folder / "peer.safetensors")
+
+
 def main():
     folder, kind, steps, f, threads = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
     torch.set_num_threads(threads)
@@ -115,9 +125,9 @@ def main():
         loss(model(inputs), targets).backward(create_graph=t % f == 0)
         optimizer.step()
         seconds.append(time.perf_counter() - begin)
+        if t == 0:
+            write_first_step(folder, model, optimizer)
     print(json.dumps({"seconds": seconds, "peak_kb": status("VmHWM:") - started}), flush=True)
-    save_file({name: p.detach().contiguous() for name, p in model.named_parameters()},
-              folder / "peer.safetensors")
 
 
 if __name__ == "__main__":

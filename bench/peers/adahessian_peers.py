@@ -24,8 +24,8 @@ HERE = Path(__file__).resolve().parent
 OURS = HERE.parents[1] / "build/release/bench/adahessian_peer_bench"
 STEPS = 11
 # Of the norm of each tensor. The transformer agrees to 1e-5. In ResNet-20 other orders of summation put some ReLU inputs
-# on the other side of zero, which moved gradients by 2e-2; a wrong term or probe shows as one half or more.
-TOLERANCE = 5e-2
+# on the other side of zero, which moved gradients by 4e-3; a wrong term or probe shows as one half or more.
+TOLERANCE = 2e-2
 
 
 def run(command, threads):

@@ -14,6 +14,8 @@
 // First-order products leave out what has dy in it (derived).
 #include <torch/types.h>
 
+#include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "ritz/base/error.h"
@@ -348,16 +350,51 @@ class BatchNorm final : public Norm {
     if (stage_.count.defined()) stage_.count.add_(1).unsafeGetTensorImpl()->bump_version();
     stage_.mean.unsafeGetTensorImpl()->bump_version();  // who keeps derivatives must notice
     const bool rows = x.dim() == 2 || x.dim() == 4;
-    auto [hat, mean, r] =
-        at::native_batch_norm(rows ? in_rows(x) : x, {}, {}, stage_.mean, stage_.variance,
-                              /*training=*/true, stage_.momentum, stage_.eps);
-    std::vector<int64_t> shape(static_cast<size_t>(x.dim() - 1), 1);
-    channels_ = shape[0] = r.size(0);
+    channels_ = x.size(1);
     rows_ = x.numel() / channels_;
     kernels_ = rows && x.is_cpu();
-    deviations_ = numbers(r);
     gains_ = numbers(gain());
+    std::vector<int64_t> shape(static_cast<size_t>(x.dim() - 1), 1);
+    shape[0] = channels_;
+    Tensor hat, r;
+    if (kernels_) {
+      by_kernels(x, [&](auto zero) { hat = standardised<decltype(zero)>(in_rows(x)); });
+      r = row_of(deviations_, 0);
+    } else {
+      std::tie(hat, std::ignore, r) =
+          at::native_batch_norm(x, {}, {}, stage_.mean, stage_.variance,
+                                /*training=*/true, stage_.momentum, stage_.eps);
+    }
     return {hat, r.view(shape)};
+  }
+  /// x^ by sums in float64, which libtorch's channels-last passes run in float32: over 1e5 entries
+  /// those lose two digits. Moves the running statistics.
+  template <class T>
+  Tensor standardised(const Tensor& x) {
+    auto hat = at::empty_like(x);
+    T* out = hat.data_ptr<T>();
+    const T* in = x.const_data_ptr<T>();
+    auto mean = channel_sums<T>({{in, nullptr}}, rows_, channels_);
+    std::vector<double> combination(row(3));
+    for (size_t c = 0; c < row(1); ++c) {
+      mean[c] /= n();
+      combination[c] = 1;
+      combination[row(2) + c] = -mean[c];
+    }
+    channel_combination<T>({in, in}, combination, out, rows_, channels_);
+    auto variance = channel_sums<T>({{out, out}}, rows_, channels_);
+    deviations_.clear();
+    for (size_t c = 0; c < row(1); ++c) {
+      deviations_.push_back(1 / std::sqrt(variance[c] / n() + stage_.eps));
+      combination[c] = deviations_[c];
+      combination[row(2) + c] = 0;
+      variance[c] /= n() - 1;
+    }
+    channel_combination<T>({out, out}, combination, out, rows_, channels_);
+    const double m = stage_.momentum;
+    stage_.mean.mul_(1 - m).add_(row_of(mean, 0), m);
+    stage_.variance.mul_(1 - m).add_(row_of(variance, 0), m);
+    return hat;
   }
   static Tensor in_rows(const Tensor& t) {
     return t.dim() == 4 ? channels_last(t) : t.contiguous();
@@ -392,7 +429,7 @@ class BatchNorm final : public Norm {
   double r(size_t c) const { return deviations_[c]; }
   double g(size_t c) const { return gains_[c]; }
   Tensor row_of(const std::vector<double>& sums, int64_t which) const {
-    return ::at::tensor(::at::ArrayRef<double>(sums.data() + row(which), row(1)), hat_.options());
+    return ::at::tensor(::at::ArrayRef<double>(sums.data() + row(which), row(1)), gain().options());
   }
 
   const ChannelAffineStage stage_;

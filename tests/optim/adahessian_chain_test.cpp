@@ -17,18 +17,16 @@ using at::Tensor;
 
 constexpr int64_t kSamples = 12, kClasses = 3;
 
-ritz::nn::Network network_of(const std::string& model, at::ScalarType dtype = at::kDouble,
-                             int64_t side = 4) {
-  return ritz::nn::make_network(model, {.input_shape = {2, side, side},
+ritz::nn::Network network_of(const std::string& model, at::ScalarType dtype = at::kDouble) {
+  return ritz::nn::make_network(model, {.input_shape = {2, 4, 4},
                                         .outputs = kClasses,
                                         .tensor = at::TensorOptions(dtype),
                                         .seed = 5});
 }
 
-Split samples(int64_t n = kSamples, at::ScalarType dtype = at::kDouble, int64_t side = 4) {
+Split samples(int64_t n = kSamples, at::ScalarType dtype = at::kDouble) {
   ritz::RandomStream random(3, ritz::stream_id("test/chain"));
-  return {random.normal({n, 2, side, side}, at::TensorOptions(dtype)),
-          random.integers({n}, 0, kClasses)};
+  return {random.normal({n, 2, 4, 4}, at::TensorOptions(dtype)), random.integers({n}, 0, kClasses)};
 }
 
 MicroBatch micro_batch(const ritz::nn::Network& network, const ritz::nn::Loss& rule,
@@ -173,31 +171,22 @@ TEST(AdaHessianByChain, FrozenParametersRestAndOthersMove) {
   }
 }
 
-TEST(AdaHessianByChain, KeepsNothingBetweenStepsAndLessWithinThem) {
+TEST(AdaHessianByChain, KeepsNothingBetweenSteps) {
   const ritz::nn::Loss rule;
-  const Split data = samples(32, at::kFloat, 24);  // activations outweigh weights
-  for (const auto* model : {"cnn:16-16-16", "transformer:2x32"}) {
+  const Split data = samples(kSamples, at::kFloat);
+  for (const auto* model : kModels) {
     SCOPED_TRACE(model);
-    const auto network = network_of(model, at::kFloat, 24);
+    const auto network = network_of(model, at::kFloat);
     network.set_training(true);
     AdaHessian optimizer(network.parameter_values(), {.lr = 0.01});
-    const auto peak_of = [&](auto&& differentiate) {
+    const auto step = [&] {
       optimizer.zero_grad();
-      const ritz::nn::detail::MemoryMeter meter;
-      differentiate();
-      const int64_t peak = meter.peak();
+      optimizer.differentiate(micro_batch(network, rule, data));
       optimizer.step();
-      return static_cast<double>(peak);
     };
-    const auto chain = [&] { optimizer.differentiate(micro_batch(network, rule, data)); };
-    const auto graph = [&] {
-      optimizer.backward(rule(network.forward(data.inputs), data.targets));
-    };
-    peak_of(chain);
-    const double by_graph = peak_of(graph), by_chain = peak_of(chain);
-    EXPECT_LT(by_chain, 0.7 * by_graph);
+    for (int t = 0; t < 2; ++t) step();  // gradients and state are there
     const ritz::nn::detail::MemoryMeter meter;
-    for (int t = 0; t < 10; ++t) peak_of(chain);
+    for (int t = 0; t < 10; ++t) step();
     EXPECT_EQ(meter.live(), 0);
   }
 }

@@ -62,7 +62,7 @@ class Schedule {
   enum class Kind { constant, step, cosine, knee };
   Kind kind_ = Kind::constant;
   int64_t total_steps_ = 0;
-  int64_t warmup_ = 0;  // cosine
+  int64_t warmup_ = 0;                             // cosine
   std::vector<std::pair<double, int64_t>> steps_;  // (factor, first step)
   double knee_factor_ = 0.1;
   double reached_ = 1;  // knee: the product so far

@@ -245,7 +245,8 @@ class Training {
     identity_["lr"] = number_text(options_.lr);
     identity_["schedule"] = options_.schedule;
     // Only a cosine depends on the length of the run; others may be resumed to go further.
-    if (options_.schedule.starts_with("cosine")) identity_["steps"] = std::to_string(options_.steps);
+    if (options_.schedule.starts_with("cosine"))
+      identity_["steps"] = std::to_string(options_.steps);
   }
 
   std::vector<NamedTensor> network_tensors() const {

@@ -38,7 +38,7 @@ class Option {
   std::string help;
   std::string default_text;  // what --help shows in brackets; empty: nothing
   std::vector<std::string> choices;
-  std::string bare_value;             // what the option means without a value; empty: it needs one
+  std::string bare_value;  // what the option means without a value; empty: it needs one
   bool is_flag = false;
   bool is_positional = false;
   bool is_list = false;  // a comma-separated list (options) or many words (positionals, --opt)

@@ -137,24 +137,22 @@ const std::vector<Study>& all_studies() {
        .summary =
            "Eigenvalues of EDMD are mostly spurious, and more data does not help; residuals give "
            "each an error bar, and for measure-preserving systems a spectrum with a certificate. "
-           "No "
-           "algorithm of one limit can do it for all systems. Here: the certified spectrum of "
+           "No algorithm of one limit can do it for all systems. Here: the certified spectrum of "
            "Duffing's oscillator beside EDMD, spectral measures of the cat map, point and "
-           "continuous "
-           "spectrum, two maps that no sample tells apart, and forecasts by verified modes of a "
-           "seasonal field and of measured series.",
+           "continuous spectrum, two maps that no sample tells apart, and forecasts by verified "
+           "modes of a seasonal field and of measured series.",
        .source = "M. J. Colbrook, I. Mezic, A. Stepanenko: Limits and Powers of Koopman Learning, "
                  "arXiv 2407.06312, 2024",
        .run = study_koopman_limits},
       {.slug = "ptd-ssm",
        .title = "State-space layers in a diagonal basis that does not resonate",
-       .summary = "HiPPO's state matrix cannot be diagonalised; S4D drops a part of it and "
-                  "resonates. A small "
-                  "perturbation that is chosen makes it diagonalisable with well-conditioned "
-                  "eigenvectors and "
-                  "nearly the same transfer function. Here: the transfer functions and their "
-                  "distance, and how "
-                  "conditioning and error depend on the size of the perturbation.",
+       .summary =
+           "HiPPO's state matrix cannot be diagonalised; S4D drops a part of it and resonates. A "
+           "small perturbation that is chosen makes it diagonalisable with well-conditioned "
+           "eigenvectors and nearly the same transfer function. Here: the transfer functions "
+           "and their distance, how conditioning and error depend on the size of the "
+           "perturbation, and classifiers of digits and of measured series, clean and with a "
+           "disturbance at the resonance.",
        .source = "A. Yu, A. Nigmetov, D. Morozov, M. Mahoney, N. B. Erichson: Robustifying "
                  "State-space Models for Long Sequences via Approximate Diagonalization, ICLR 2024",
        .run = study_ptd_ssm},

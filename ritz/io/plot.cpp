@@ -116,6 +116,14 @@ std::string curve_command(const Curve& curve, size_t index, size_t& next_colour)
   return {};
 }
 
+/// Inside, in the corner that is said; below, where it has too many lines to leave the data room.
+std::string legend_place(const Figure& figure) {
+  const auto labelled = std::count_if(figure.curves.begin(), figure.curves.end(),
+                                      [](const Curve& curve) { return !curve.label.empty(); });
+  if (labelled > 3) return "bmargin center horizontal Left reverse maxcols 4";
+  return figure.legend_left ? "top left Left reverse" : "top right";
+}
+
 std::string script(const Figure& figure, const std::string& terminal) {
   check(figure);
   const std::string ink = std::string(" textcolor rgb '") + kInk.light + "'";
@@ -125,7 +133,7 @@ std::string script(const Figure& figure, const std::string& terminal) {
   out += std::string("set grid xtics ytics linetype 1 linecolor rgb '") + kGrid.light +
          "' linewidth 0.8\n";
   out += "set title " + quoted(figure.title) + ink + " offset 0,-0.3\n";
-  out += std::string("set key top ") + (figure.legend_left ? "left Left reverse" : "right") + ink +
+  out += "set key " + legend_place(figure) + ink +
          " samplen 1.6 spacing 1.15 width 1\nset bars 0.4\nset autoscale xfix\n";
   out += axis_lines("x", figure.x) + axis_lines("y", figure.y);
   for (const auto& mark : figure.marks) {

@@ -60,7 +60,7 @@ struct Figure {
   Axis y = {};
   std::vector<Curve> curves = {};
   std::vector<Mark> marks = {};
-  bool legend_left = false;  // the legend stands at the right unless the data do
+  bool legend_left = false;  // the legend stands at the right unless the data do; below, if long
 };
 
 /// Draws to FILE.svg or FILE.png, whole or not at all. InvalidArgument for curves of unequal

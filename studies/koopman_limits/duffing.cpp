@@ -92,7 +92,7 @@ void certified_oscillator(const StudyContext& context, StudyResult& result) {
   std::vector<Measured> invariant, square;
   io::Figure picture{.title = "Duffing's oscillator, N = 200: what is verified",
                      .x = {.label = "Re", .min = -1.25, .max = 1.25},
-                     .y = {.label = "Im", .min = 0, .max = 2.1}};
+                     .y = {.label = "Im", .min = 0, .max = 1.3}};
   for (const char* region : {"invariant", "square"}) {
     const auto data = draw(region, 0, 3000), held = draw(region, 1, 1000),
                sample = draw(region, 2, 1000);

@@ -156,10 +156,11 @@ const Method kAdaHessian{"adahessian"}, kDelayed{"adahessian", {"f=5"}},
     kAdam{"adam"}, kAdamW{"adamw"}, kSgd{"sgd"};
 constexpr double kRate = 0.15, kAdamRate = 1e-3, kAdamWRate = 1e-2, kSgdRate = 0.1;
 
-/// Means of ten steps, which show a mini-batch's loss without its noise.
+/// Means of up to ten steps, which show a mini-batch's loss without its noise.
 io::Curve smooth(const std::string& label, const std::vector<double>& x,
                  const std::vector<double>& y) {
-  return {.label = label, .x = x, .y = running_mean(y, 10)};
+  const size_t window = std::clamp<size_t>(y.size(), 1, 10);  // some runs diverge at once
+  return {.label = label, .x = x, .y = running_mean(y, window)};
 }
 
 void generalisation(Trainings& trainings, StudyResult& result) {
